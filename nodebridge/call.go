@@ -1,0 +1,97 @@
+package nodebridge
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/livefn/livefn/internal/fault"
+)
+
+// Receiver is told what comes back for one call.
+type Receiver interface {
+	// Receive is called for each frame of the call, in order, on the goroutine that reads the bridge.
+	// It must not block, and must not keep f.Payload. After a final frame (Result, Error, Paused,
+	// Lost) nothing more comes. Lost has no payload. Kinds: those of doc.go that carry a call's id.
+	Receive(f Frame, b *Batch)
+}
+
+// Flusher is something that collects output while a chunk of frames is handled and writes it once
+// at the chunk's end.
+type Flusher interface{ Flush() }
+
+// Batch collects the flushers that one chunk of frames touched. Its zero value is ready.
+type Batch struct{ list []Flusher }
+
+// Add has f.Flush called at the end of the chunk. The caller sees to it that f is added once a chunk.
+func (b *Batch) Add(f Flusher) { b.list = append(b.list, f) }
+
+// Flush calls every flusher that was added, and forgets them.
+func (b *Batch) Flush() {
+	for i, f := range b.list {
+		f.Flush()
+		b.list[i] = nil
+	}
+	b.list = b.list[:0]
+}
+
+// Carrier takes frames to the process that runs a call. Bridge is one; tests of package hub have another.
+type Carrier interface {
+	// Carry appends a frame of an accepted call to what goes to the process; it copies payload and
+	// never blocks. Frames for a call that has ended are dropped.
+	Carry(kind Kind, id uint32, payload []byte)
+}
+
+// Call is one call of a module. The caller fills the exported fields and hands it to Fleet.Call; it
+// must not change them until the final frame came. It may be embedded.
+type Call struct {
+	Module    *Module
+	Execution string // the execution's id, shown to the function; at most 255 bytes
+	Meta      []byte // JSON as in doc.go; nil for a plain first attempt
+	Args      []byte // valid until Fleet.Call returns
+	Encoding  Encoding
+	Receiver  Receiver
+
+	link callLink
+}
+
+// Accept is for Carriers: it ties the call to the carrier under which it runs.
+func (c *Call) Accept(carrier Carrier, id uint32) {
+	for _, f := range c.link.set(carrier, id) {
+		carrier.Carry(f.kind, id, f.payload)
+	}
+}
+
+// Pause asks the function to pause. reason is one of contract's: request, drain, scale, deploy.
+func (c *Call) Pause(reason string, deadline time.Time) {
+	b, _ := json.Marshal(struct {
+		Reason   string `json:"reason"`
+		Deadline int64  `json:"deadline"`
+	}{reason, deadline.UnixMilli()})
+	c.link.carry(Pause, b)
+}
+
+// Cancel tells the function that its execution was cancelled; it aborts hub.signal.
+func (c *Call) Cancel(reason string) {
+	b, _ := json.Marshal(struct {
+		Reason string `json:"reason"`
+	}{reason})
+	c.link.carry(Cancel, b)
+}
+
+// Send delivers an event to the function. data is JSON, or empty for undefined.
+// Faults: invalid_request for a type over 255 bytes, and what a Bridge says that has no room:
+// payload_too_large, overloaded. For a call that has ended, Send does nothing.
+func (c *Call) Send(eventType string, data []byte) error {
+	if len(eventType) > 255 {
+		return fault.New(fault.InvalidRequest, "The event's type has %d bytes; 255 is the limit.", len(eventType))
+	}
+	b := make([]byte, 0, 1+len(eventType)+len(data))
+	b = append(b, byte(len(eventType)))
+	b = append(b, eventType...)
+	b = append(b, data...)
+	if err := c.link.room(len(b)); err != nil {
+		return err
+	}
+	c.link.carry(Send, b)
+	return nil
+}

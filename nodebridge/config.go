@@ -1,0 +1,44 @@
+package nodebridge
+
+import "time"
+
+// Config is how a Fleet runs its processes. The zero value of each field stands for the default
+// written beside it.
+type Config struct {
+	Node     string   // the program; default "node", as found in the hub's PATH
+	NodeArgs []string // given to it before the script; default none
+	Dir      string   // for the bridges' private folders, emptied at start; default: a new one under os.TempDir
+
+	Bridges       int           // of a tenant; default 1
+	MaxMessage    int           // bytes of one message, either way; default 64 MiB and 64 KiB for its head
+	MaxOutgoing   int           // bytes that may wait to be written to one bridge; default twice MaxMessage
+	MaxWaiting    int           // calls of a tenant that may wait while no bridge is live; default 10000
+	MaxWaitTime   time.Duration // how long a call may wait for a live bridge; default 10s
+	MaxLine       int           // bytes of a line of stray output, longer ones are cut up; default 8 KiB
+	ReadyTimeout  time.Duration // from a process's start to its Ready; default 20s
+	RestartFirst  time.Duration // longest pause before the second replacement in a row; default 100ms
+	RestartMax    time.Duration // longest pause before any replacement; default 10s
+	RestartForget time.Duration // a bridge that lived so long starts the row anew; default 30s
+}
+
+func (c Config) withDefaults() Config {
+	set(&c.Node, "node")
+	set(&c.Bridges, 1)
+	set(&c.MaxMessage, 64<<20+64<<10)
+	set(&c.MaxOutgoing, 2*c.MaxMessage)
+	set(&c.MaxWaiting, 10000)
+	set(&c.MaxWaitTime, 10*time.Second)
+	set(&c.MaxLine, 8<<10)
+	set(&c.ReadyTimeout, 20*time.Second)
+	set(&c.RestartFirst, 100*time.Millisecond)
+	set(&c.RestartMax, 10*time.Second)
+	set(&c.RestartForget, 30*time.Second)
+	return c
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,89 @@
+// Package nodebridge runs Node processes and talks to them. A Bridge is one Node process; a Pool is
+// the bridges of one tenant; a Fleet holds the pools. The package speaks frames and knows nothing of
+// events, streams or who may do what.
+//
+//	hub ──Call──▶ Pool ──▶ Bridge ══ fd 3 ══▶ js/main.js ──▶ the function
+//	 ▲                       │  ◀═ fd 4 ══       fd 1, 2: whatever the process prints
+//	 └──Receiver.Receive─────┘
+//
+// # Invariant
+//
+// A call that Pool.Call accepted gets exactly one final frame (Result, Error, Paused, or Lost, which
+// the Go side makes when the process dies), whatever the function, the process or the hub does.
+//
+// # Transport
+//
+// The hub starts Node with two pipes of their own on descriptors 3 (hub to bridge) and 4 (bridge to
+// hub), an empty stdin, and pipes for stdout and stderr that it reads as stray output. Functions that
+// write to descriptors 0, 1 or 2, from native code too, so never touch the protocol. Node marks
+// inherited descriptors close-on-exec at start, so children of a function don't hold them.
+// (Same price as frames on stdin and stdout, and safe before the first line of JavaScript runs.)
+//
+// # Frames
+//
+// All integers are little-endian.
+//
+//	u32 length   bytes that follow: 5 + payload, at most 5 + MaxPayload
+//	u8  kind
+//	u32 id       a call, a module, a transfer or a ping, by kind; 0 where none is meant
+//	…   payload
+//
+// A length below 5 or above the limit, an unknown kind, or a payload too short for its kind ends the
+// connection: the stream can't be trusted any more, and the process is replaced.
+//
+//	kind            sent by  id        payload
+//	0x01 Init       hub      0         JSON {protocol: 1, maxMessage}; first frame
+//	0x02 Load       hub      module    JSON {function, version, tenant, dir, tail, env}
+//	0x03 Unload     hub      module    –; no call of it is in flight
+//	0x04 Call       hub      call      u32 module, u8 encoding, u8 n, execution id (n bytes),
+//	                                   u16 m, meta (m bytes of JSON, 0: none), arguments
+//	0x05 Pause      hub      call      JSON {reason, deadline: ms since 1970}
+//	0x06 Cancel     hub      call      JSON {reason}
+//	0x07 Send       hub      call      u8 n, event type (n bytes), JSON data (empty: undefined)
+//	0x08 Ping       hub      any       –
+//	0x10 Begin      both     transfer  u32 total: a message too large for one frame follows
+//	0x11 Data       both     transfer  the next bytes of that message
+//	0x12 Credit     both     transfer  u32 bytes: so many more may be sent
+//	0x81 Ready      bridge   0         JSON {pid, node}; first frame
+//	0x82 Loaded     bridge   module    JSON {declared, kind: function|generator}
+//	0x83 LoadFailed bridge   module    JSON {name, message, stack}
+//	0x84 Result     bridge   call      u8 encoding, the result                              final
+//	0x85 Error      bridge   call      JSON {code, name, message, stack}                    final
+//	0x86 Event      bridge   call      u8 n, event type (n bytes), JSON data (empty: none)
+//	0x87 Log        bridge   call      JSON {level, message, fields?}; id 0: of no execution
+//	0x88 Paused     bridge   call      JSON array: the arguments to resume with             final
+//	0x89 Refused    bridge   call      JSON {message}: the resume arguments have no JSON form; it goes on
+//	0x8a Pong       bridge   of ping   –
+//
+// Encoding: 0 JSON, 1 bytes, 2 nothing (no arguments; result undefined). JSON arguments that are an
+// array are the arguments, any other JSON value is the one argument. Go never parses them.
+//
+// The meta of a call is JSON {attempt?, resumed?, trigger?, caller?, traceparent?}: what hub.execution
+// shows beside id, function, version and tenant; absent: attempt 1, not resumed.
+//
+// A Load is followed by Calls without waiting for Loaded: the bridge queues them until the module is
+// loaded, and answers them with Error {code: "version_broken"} if it can't be.
+//
+// # Large messages
+//
+// A frame whose payload is over MaxPayload travels as a message: Begin with the size of the frame's
+// body (kind, id and payload, without the length), then its bytes in Data frames, between which other
+// frames may stand. The receiver treats the reassembled body as if it had come in one frame. At first
+// Window bytes may be under way; the receiver sends Credit for what it has taken. A total over
+// maxMessage ends the connection; senders check before they begin. Transfer ids count up per sender.
+// Frames of one call stay in order: a sender holds back the call's later frames while a message of
+// that call is under way.
+//
+// # Calls
+//
+// A call's id is a slot's index (low 20 bits) and generation (high 12 bits). The slot is free again
+// when the final frame came, so an id is never ambiguous, and frames for an id that has had its final
+// frame are dropped by both sides.
+//
+// # Where to look next
+//
+// frame.go and js/frames.js encode and decode; testdata/frames holds golden bytes that both halves
+// read. bridge.go is a process, calls.go its slots, pool.go the choice among processes, restart.go
+// the backoff. js/loader.js loads modules, js/run.js runs a call, js/tail.js is the tail object,
+// js/console.js attributes output.
+package nodebridge

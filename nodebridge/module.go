@@ -1,0 +1,40 @@
+package nodebridge
+
+import (
+	"encoding/json"
+	"sync"
+	"sync/atomic"
+)
+
+// Module is one version of a function as bridges load it: a folder with a Node module in it. It must
+// not change once NewModule gave it its handle.
+type Module struct {
+	Function string            `json:"function"`
+	Version  int               `json:"version"`
+	Tenant   string            `json:"tenant"`
+	Dir      string            `json:"dir"`
+	Tail     bool              `json:"tail"` // the tail object stands behind the caller's arguments
+	Env      map[string]string `json:"env"`  // hub.env
+
+	handle uint32
+	load   func() []byte
+}
+
+// Info is what a bridge found in a module.
+type Info struct {
+	Declared  int  // parameters in the function's source
+	Generator bool // it yields
+}
+
+var handles atomic.Uint32
+
+// NewModule gives spec a handle, which is unique in this program.
+func NewModule(spec Module) *Module {
+	m := &spec
+	m.handle = handles.Add(1)
+	m.load = sync.OnceValue(func() []byte {
+		b, _ := json.Marshal(m) // strings, numbers and a map of strings always have a JSON form
+		return b
+	})
+	return m
+}
