@@ -28,8 +28,10 @@
 //	u32 id       a call, a module, a transfer or a ping, by kind; 0 where none is meant
 //	…   payload
 //
-// A length below 5 or above the limit, an unknown kind, or a payload too short for its kind ends the
-// connection: the stream can't be trusted any more, and the process is replaced.
+// A length below 5 or above the limit, a kind that is unknown or the other side's, a payload too short
+// for its kind or for a length inside it, or an unknown encoding ends the connection: the stream can't
+// be trusted any more, and the process is replaced. JSON inside payloads is not part of this: Go passes
+// most of it on unread. The end of descriptor 3 tells the process to exit.
 //
 //	kind            sent by  id        payload
 //	0x01 Init       hub      0         JSON {protocol: 1, maxMessage}; first frame
@@ -40,7 +42,7 @@
 //	0x05 Pause      hub      call      JSON {reason, deadline: ms since 1970}
 //	0x06 Cancel     hub      call      JSON {reason}
 //	0x07 Send       hub      call      u8 n, event type (n bytes), JSON data (empty: undefined)
-//	0x08 Ping       hub      any       –
+//	0x08 Ping       hub      any       –: the bridge answers with Pong at once
 //	0x10 Begin      both     transfer  u32 total: a message too large for one frame follows
 //	0x11 Data       both     transfer  the next bytes of that message
 //	0x12 Credit     both     transfer  u32 bytes: so many more may be sent
@@ -67,16 +69,27 @@
 // # Large messages
 //
 // A frame whose payload is over MaxPayload travels as a message: Begin with the size of the frame's
-// body (kind, id and payload, without the length), then its bytes in Data frames, between which other
-// frames may stand. The receiver treats the reassembled body as if it had come in one frame. At first
-// Window bytes may be under way; the receiver sends Credit for what it has taken. A total over
-// maxMessage ends the connection; senders check before they begin. Transfer ids count up per sender.
+// body (kind, id and payload, without the length), then its bytes in Data frames (at least one byte
+// each), between which other frames may stand. The receiver treats the reassembled body as if it had
+// come in one frame; it takes messages of any size from 5 bytes to maxMessage, and of any kind but
+// Init, Ready, Begin, Data and Credit. A total over maxMessage ends the connection; senders check
+// before they begin, and an answer that is too large becomes Error {code: "payload_too_large"}.
+//
+// At first Window bytes of a message may be under way; the receiver sends Credit for bytes of Data it
+// has taken, when and in what portions it likes, so that a sender waits once Window plus all its
+// Credit is sent. Credit for a message that is complete, or was never begun, means nothing.
+// Each side has at most MaxMessages messages under way; further ones wait for a place, in order.
+// Data of no message, beyond the total or beyond the credit, a Begin whose transfer is under way or
+// one too many, ends the connection. Transfer ids count up per sender, from 1, and wrap.
+//
 // Frames of one call stay in order: a sender holds back the call's later frames while a message of
-// that call is under way.
+// that call is under way or waits for a place. So the hub also holds back the calls of a module whose
+// Load travels as a message.
 //
 // # Calls
 //
-// A call's id is a slot's index (low 20 bits) and generation (high 12 bits). The slot is free again
+// A call's id is a slot's index (low 20 bits) and generation (high 12 bits, never 0, so that no call
+// has the id 0). The slot is free again
 // when the final frame came, so an id is never ambiguous, and frames for an id that has had its final
 // frame are dropped by both sides.
 //

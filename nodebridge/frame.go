@@ -39,6 +39,9 @@ const (
 	Window     = 256 << 10 // of a large message that may be under way before the first Credit
 )
 
+// MaxMessages is how many large messages each side may have under way.
+const MaxMessages = 16
+
 // Encoding says how arguments or a result are written.
 type Encoding uint8
 
