@@ -9,7 +9,9 @@ import (
 
 // Receiver is told what comes back for one call.
 type Receiver interface {
-	// Receive is called for each frame of the call, in order, on the goroutine that reads the bridge.
+	// Receive is called for each frame of the call, in order, on the goroutine that reads the bridge
+	// (or, for a call that waited and never reached a bridge, on one of the pool: then its only frame
+	// is Lost, or Error with code overloaded or payload_too_large).
 	// It must not block, and must not keep f.Payload. After a final frame (Result, Error, Paused,
 	// Lost) nothing more comes. Lost has no payload. Kinds: those of doc.go that carry a call's id.
 	Receive(f Frame, b *Batch)

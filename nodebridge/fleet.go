@@ -1,41 +1,191 @@
 package nodebridge
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
 	"time"
+
+	"github.com/puzpuzpuz/xsync/v3"
+	"golang.org/x/sync/errgroup"
 )
 
 // Fleet is the pools of all tenants.
 type Fleet struct {
-	cfg Config
+	cfg    Config
+	pools  *xsync.MapOf[string, *Pool]
+	output func(tenant string, pid int, stream, line string)
+	spawn  spawner
+	wake   chan struct{} // holds one element when pools are to be started
+
+	mu    sync.Mutex // guards all below
+	fresh []*Pool    // to be started by Run
+	ended bool       // Run has ended: no more pools
+
+	dir, script string // set by Run before it starts a pool
 }
 
 // NewFleet makes a fleet that runs nothing before Run.
-func NewFleet(cfg Config) *Fleet { return &Fleet{cfg: cfg.withDefaults()} }
+func NewFleet(cfg Config) *Fleet {
+	return &Fleet{cfg: cfg.withDefaults(), pools: xsync.NewMapOf[string, *Pool](), spawn: make(spawner),
+		wake: make(chan struct{}, 1), output: func(string, int, string, string) {}}
+}
+
+// Output has to told what processes print, line by line: stream is stdout, stderr, log for what code
+// logs outside of any call (line is the JSON of a Log frame), or exit for why a process ended. to is
+// called on several goroutines, and must not block. Call Output before Run.
+func (f *Fleet) Output(to func(tenant string, pid int, stream, line string)) { f.output = to }
+
+func (f *Fleet) tell(tenant string, pid int, stream, line string) {
+	f.output(tenant, pid, stream, line)
+}
 
 // Run runs the pools that Call and Load ask for, until ctx ends. It ends every process before it returns.
-func (f *Fleet) Run(ctx context.Context) error { panic("follows") }
+func (f *Fleet) Run(ctx context.Context) (err error) {
+	if err := f.prepare(); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(f.dir) }() // the next start empties it too
+	var starting errgroup.Group
+	spawning, stop := context.WithCancel(context.WithoutCancel(ctx))
+	starting.Go(func() error {
+		f.spawn.run(spawning)
+		return nil
+	})
+	var pools errgroup.Group
+	for ctx.Err() == nil {
+		select {
+		case <-f.wake:
+			for _, p := range f.takeFresh() {
+				pools.Go(func() error { return p.run(ctx) })
+			}
+		case <-ctx.Done():
+		}
+	}
+	for _, p := range f.end() {
+		p.end()
+	}
+	err = pools.Wait()
+	stop()
+	_ = starting.Wait() // never an error
+	return err
+}
+
+func (f *Fleet) prepare() (err error) {
+	if f.dir = f.cfg.Dir; f.dir == "" {
+		f.dir, err = os.MkdirTemp("", "livefn-bridges-")
+	} else if err = os.RemoveAll(f.dir); err == nil {
+		err = os.MkdirAll(f.dir, 0o700)
+	}
+	if err != nil {
+		return fmt.Errorf("make the bridges' folder: %w", err)
+	}
+	if f.dir, err = filepath.Abs(f.dir); err != nil {
+		return err
+	}
+	f.script, err = writeScript(f.dir)
+	return err
+}
+
+func (f *Fleet) start() (*process, error) { return f.spawn.startProcess(f.cfg, f.script, f.dir) }
+
+func (f *Fleet) takeFresh() []*Pool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fresh := f.fresh
+	f.fresh = nil
+	return fresh
+}
+
+// end refuses further pools, and gives those that were never started.
+func (f *Fleet) end() []*Pool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
+	fresh := f.fresh
+	f.fresh = nil
+	return fresh
+}
+
+// pool gives the tenant's pool; it has it started at its first use. nil: the fleet has ended.
+func (f *Fleet) pool(tenant string) *Pool {
+	if p, ok := f.pools.Load(tenant); ok {
+		return p
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p, ok := f.pools.Load(tenant); ok {
+		return p
+	}
+	if f.ended {
+		return nil
+	}
+	p := newPool(tenant, f)
+	f.pools.Store(tenant, p)
+	f.fresh = append(f.fresh, p)
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+	return p
+}
 
 // Call hands c to a bridge of the tenant. It never blocks. Without an error c's Receiver is told
-// exactly one final frame, perhaps before Call returns. Faults: overloaded, payload_too_large, drained.
-func (f *Fleet) Call(tenant string, c *Call) error { panic("follows") }
+// exactly one final frame, perhaps before Call returns; with one it is told nothing.
+// Faults: overloaded, payload_too_large, drained.
+func (f *Fleet) Call(tenant string, c *Call) error {
+	p := f.pool(tenant)
+	if p == nil {
+		return errEnded()
+	}
+	return p.call(c)
+}
 
 // Load loads m in a bridge of the tenant and says what is in it. Faults: version_broken with the
-// loader's message and stack, overloaded, drained.
-func (f *Fleet) Load(ctx context.Context, tenant string, m *Module) (Info, error) { panic("follows") }
+// loader's message and, from the detail's second line on, its stack; overloaded; drained.
+func (f *Fleet) Load(ctx context.Context, tenant string, m *Module) (Info, error) {
+	p := f.pool(tenant)
+	if p == nil {
+		return Info{}, errEnded()
+	}
+	return p.load(ctx, m)
+}
 
-// Unload lets the tenant's bridges forget m once no call of it is in flight there.
-func (f *Fleet) Unload(tenant string, m *Module) { panic("follows") }
+// Unload lets the tenant's bridges forget m once no call of it is in flight there. A later call of m
+// loads it again.
+func (f *Fleet) Unload(tenant string, m *Module) {
+	if p, ok := f.pools.Load(tenant); ok {
+		for _, b := range p.bridges() {
+			b.unload(m)
+		}
+	}
+}
 
-// Remove ends the tenant's pool: its calls are Lost, its processes are gone soon after.
-func (f *Fleet) Remove(tenant string) { panic("follows") }
+// Remove ends the tenant's pool: its calls are Lost at once, its processes are gone soon after.
+func (f *Fleet) Remove(tenant string) {
+	if p, ok := f.pools.LoadAndDelete(tenant); ok {
+		close(p.stop)
+	}
+}
 
 // Bridges lists the live processes, by tenant and start.
-func (f *Fleet) Bridges() []BridgeInfo { panic("follows") }
-
-// Output has to told what processes print, line by line: stream is stdout, stderr, or log for what
-// code logs outside of any call (then line is the JSON of a Log frame). to must not block. Call it before Run.
-func (f *Fleet) Output(to func(tenant string, pid int, stream, line string)) { panic("follows") }
+func (f *Fleet) Bridges() []BridgeInfo {
+	list := []BridgeInfo{}
+	f.pools.Range(func(_ string, p *Pool) bool {
+		for _, b := range p.bridges() {
+			list = append(list, b.info())
+		}
+		return true
+	})
+	slices.SortFunc(list, func(a, b BridgeInfo) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), a.StartedAt.Compare(b.StartedAt))
+	})
+	return list
+}
 
 // BridgeInfo is a live process as operators see it.
 type BridgeInfo struct {

@@ -1,6 +1,10 @@
 package nodebridge
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/livefn/livefn/internal/fault"
+)
 
 // callLink ties a call to the carrier under which it runs.
 type callLink struct {
@@ -25,8 +29,12 @@ func (l *callLink) set(carrier Carrier, id uint32) []heldFrame {
 	return held
 }
 
-// clear makes the link that of a call that nobody accepted yet.
-func (l *callLink) clear() { l.set(nil, 0) }
+// wait makes the link that of a call that waits for a carrier; what is held stays.
+func (l *callLink) wait() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.carrier, l.id = nil, 0
+}
 
 // carry takes a frame to the carrier, or keeps it (payload too) until there is one.
 func (l *callLink) carry(kind Kind, payload []byte) {
@@ -41,13 +49,23 @@ func (l *callLink) carry(kind Kind, payload []byte) {
 	}
 }
 
+// maxHeld is how many bytes of events a call may be sent before a bridge has it.
+const maxHeld = 1 << 20
+
 // room says whether the carrier can take a payload of n bytes. Only Bridges are ever full.
 func (l *callLink) room(n int) error {
 	l.mu.Lock()
-	b, ok := l.carrier.(*Bridge)
-	l.mu.Unlock()
-	if !ok {
-		return nil
+	carrier := l.carrier
+	held := n
+	for _, f := range l.held {
+		held += len(f.payload)
 	}
-	return b.room(n)
+	l.mu.Unlock()
+	if b, ok := carrier.(*Bridge); ok {
+		return b.room(n)
+	}
+	if carrier == nil && held > maxHeld {
+		return fault.New(fault.Overloaded, "The call waits for a process, and has been sent %d bytes of events already; repeat later.", held-n)
+	}
+	return nil
 }

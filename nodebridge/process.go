@@ -1,0 +1,140 @@
+package nodebridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+)
+
+// process is a started Node with our ends of its pipes.
+type process struct {
+	cmd            *exec.Cmd
+	home           string
+	in, out        *os.File // descriptors 3 and 4 of the process
+	stdout, stderr *os.File
+	killed         sync.Once
+}
+
+// spawner starts processes on one thread, which lives as long as they do: Linux sends Pdeathsig when
+// the thread that started a process ends, not only when the hub does.
+type spawner chan spawn
+
+type spawn struct {
+	cmd  *exec.Cmd
+	done chan error
+}
+
+// run starts processes until ctx ends.
+func (s spawner) run(ctx context.Context) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for {
+		select {
+		case r := <-s:
+			r.done <- r.cmd.Start()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s spawner) start(cmd *exec.Cmd) error {
+	r := spawn{cmd, make(chan error, 1)}
+	s <- r // run outlives all who call start
+	return <-r.done
+}
+
+// startProcess starts the script with a folder of its own in dir.
+func (s spawner) startProcess(cfg Config, script, dir string) (p *process, err error) {
+	p = &process{}
+	if p.home, err = os.MkdirTemp(dir, "bridge-"); err != nil {
+		return nil, err
+	}
+	var theirs []*os.File
+	defer func() {
+		closeAll(theirs)
+		if err != nil {
+			p.close()
+			p = nil
+		}
+	}()
+	pipe := func(ours **os.File, read bool) error {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		if read {
+			*ours, theirs = r, append(theirs, w)
+		} else {
+			*ours, theirs = w, append(theirs, r)
+		}
+		return nil
+	}
+	if err = errors.Join(pipe(&p.in, false), pipe(&p.out, true), pipe(&p.stdout, true), pipe(&p.stderr, true)); err != nil {
+		return nil, err
+	}
+	node, err := exec.LookPath(cfg.Node)
+	if err != nil {
+		return nil, err
+	}
+	if node, err = filepath.Abs(node); err != nil {
+		return nil, err
+	}
+	p.cmd = exec.Command(node, append(cfg.NodeArgs[:len(cfg.NodeArgs):len(cfg.NodeArgs)], script)...)
+	p.cmd.Env = environment(node, p.home)
+	p.cmd.Dir = p.home
+	p.cmd.ExtraFiles = theirs[:2]
+	p.cmd.Stdout, p.cmd.Stderr = theirs[2], theirs[3]
+	p.cmd.SysProcAttr = processAttributes()
+	if err = s.start(p.cmd); err != nil {
+		return nil, fmt.Errorf("start %s: %w", node, err)
+	}
+	return p, nil
+}
+
+// environment is all that a bridge sees: never the hub's own, which holds secrets, and things that
+// slow Node's start down.
+func environment(node, home string) []string {
+	return []string{
+		"PATH=" + filepath.Dir(node) + ":/usr/local/bin:/usr/bin:/bin",
+		"HOME=" + home,
+		"TMPDIR=" + home,
+		"LANG=C.UTF-8",
+		"TZ=UTC",
+		"NODE_ENV=production", // what packages such as express and react mean by a server in earnest
+	}
+}
+
+// killGroup ends the process and what it started. Only its first call does: afterwards the process
+// may be reaped, and its number be another's.
+func (p *process) killGroup() {
+	p.killed.Do(func() {
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // an error says that it is dead already
+	})
+}
+
+// kill is killGroup, and waits for the process itself. It gives how it ended.
+func (p *process) kill() error {
+	p.killGroup()
+	return p.cmd.Wait()
+}
+
+// close closes our ends and removes the process's folder.
+func (p *process) close() {
+	closeAll([]*os.File{p.in, p.out, p.stdout, p.stderr})
+	_ = os.RemoveAll(p.home) // a leftover is removed when the fleet ends
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		if f != nil {
+			_ = f.Close() // nothing is buffered, so nothing can be lost
+		}
+	}
+}
