@@ -1,0 +1,89 @@
+import { Run } from './run.js'
+
+/** What connect() gives. with() makes a view of the same connection whose calls carry options. */
+export class Client {
+  #link
+  #options
+
+  constructor (link, options = {}) {
+    this.#link = link
+    this.#options = options
+  }
+
+  /** The same hub, its calls with these options: { key, timeout, signal, onEvent, delay }. */
+  with (options) {
+    return new Client(this.#link, { ...this.#options, ...options })
+  }
+
+  /** Calls a function and waits for its result, also while it is paused. */
+  invoke (name, ...args) {
+    const { key, timeout, signal, onEvent } = this.#options
+    const events = signal || onEvent ? true : undefined
+    let execution // known from its first event
+    let dropped // the call, if it was aborted before that
+    const cancel = () => {
+      dropped.forget()
+      this.execution(execution).cancel().catch(() => {}) // it may just have ended
+    }
+    return this.#link.call('invoke', { function: name, args, key, timeout, events }, {
+      signal,
+      again: key !== undefined,
+      event: event => {
+        execution ??= event.stream.slice('execution.'.length)
+        if (dropped) cancel()
+        else onEvent?.(event)
+      },
+      aborted: call => {
+        dropped = call
+        if (!call.sent) call.forget()
+        else if (execution) cancel()
+      }
+    })
+  }
+
+  /** Starts a durable execution: once this resolves, it survives crashes. */
+  async start (name, ...args) {
+    const { key, delay, signal } = this.#options
+    const { execution } = await this.#link.call('start', { function: name, args, key, delay }, { signal, again: key !== undefined })
+    return this.execution(execution)
+  }
+
+  /** One execution as the API shows it. */
+  get (id) {
+    return this.execution(id).get({ signal: this.#options.signal })
+  }
+
+  /** Executions, newest first: { function, state, limit, cursor } → { items, next }. */
+  list (filter = {}) {
+    return this.#link.call('list', filter, { signal: this.#options.signal, again: true })
+  }
+
+  /** A handle on an execution; asks the hub nothing. */
+  execution (id) {
+    return new Run(this.#link, id)
+  }
+
+  /** The events of a stream, or of all that match a pattern; see livefn.d.ts. */
+  subscribe (stream, options) {
+    return this.#link.subscribe(stream, { signal: this.#options.signal, ...options })
+  }
+
+  /** connecting, open, reconnecting or closed. */
+  get status () {
+    return this.#link.status
+  }
+
+  /** 'status' and 'closing'; gives a function that takes the listener off again. */
+  on (type, fn) {
+    return this.#link.on(type, fn)
+  }
+
+  off (type, fn) {
+    this.#link.off(type, fn)
+  }
+
+  /** Ends the connection: calls under way reject with closed, subscriptions end. */
+  close () {
+    this.#link.close()
+  }
+}

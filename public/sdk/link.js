@@ -1,0 +1,125 @@
+// One connection with its calls and subscriptions: what Client and Run speak through.
+
+import { Calls } from './calls.js'
+import { Connection } from './connection.js'
+import { Emitter } from './emitter.js'
+import { LivefnError } from './errors.js'
+import { Subscription } from './subscription.js'
+
+export class Link extends Emitter {
+  #connection
+  #calls
+  #subscriptions = new Set()
+  #live = new Map() // subscription id of this connection → Subscription
+  #status = 'connecting'
+  #error // why it is closed for good, if not by close()
+
+  constructor ({ maxPending, ...options }) {
+    super()
+    this.#calls = new Calls({ limit: maxPending })
+    this.opened = new Promise((resolve, reject) => {
+      this.on('status', status => {
+        if (status === 'open') resolve()
+        if (status === 'closed') reject(this.#closedError())
+      })
+    })
+    this.opened.catch(() => {}) // whoever waits for it is told
+    this.#connection = new Connection({
+      ...options,
+      changed: (state, error) => this.#changed(state, error),
+      received: message => this.#received(message)
+    })
+    this.#connection.open()
+  }
+
+  get status () {
+    return this.#connection.status
+  }
+
+  close (error) {
+    this.#connection.close(error)
+  }
+
+  /** Asks for a result; see Calls.request. aborted(call) may keep a call that the hub has. */
+  call (method, params, { signal, aborted = call => call.forget(), ...options } = {}) {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted()
+      const abort = () => {
+        reject(signal.reason)
+        aborted(call)
+      }
+      const call = this.request(method, params, (error, result) => {
+        signal?.removeEventListener('abort', abort)
+        if (error) reject(error)
+        else resolve(result)
+      }, options)
+      signal?.addEventListener('abort', abort, { once: true })
+    })
+  }
+
+  request (method, params, done, options) {
+    if (this.status !== 'closed') return this.#calls.request(method, params, done, options)
+    done(this.#closedError())
+    return { sent: false, forget () {} }
+  }
+
+  subscribe (stream, options) {
+    const subscription = new Subscription(this, stream, options)
+    if (this.status === 'closed') subscription.finish(this.#closedError())
+    if (subscription.state !== 'closed') this.#subscriptions.add(subscription)
+    subscription.ask()
+    return subscription
+  }
+
+  /** For Subscription: events of id are its, until it lets go of it. */
+  attach (id, subscription) {
+    this.#live.set(id, subscription)
+  }
+
+  /** The hub need not send events of id any more. */
+  release (id) {
+    this.#live.delete(id)
+    if (this.status === 'open') this.#calls.request('unsubscribe', { subscription: id }, () => {})
+  }
+
+  forget (subscription) {
+    this.#subscriptions.delete(subscription)
+  }
+
+  #changed (state, error) {
+    if (state === 'open') {
+      this.#calls.opened(text => this.#connection.send(text))
+      for (const subscription of this.#subscriptions) subscription.ask()
+    } else if (state === 'waiting') {
+      this.#live.clear()
+      this.#calls.lost(error)
+      for (const subscription of this.#subscriptions) subscription.lost()
+    } else if (state === 'closed') {
+      this.#error = error
+      this.#live.clear()
+      this.#calls.closed(this.#closedError())
+      for (const subscription of [...this.#subscriptions]) subscription.finish(error)
+    }
+    if (this.status !== this.#status) {
+      this.#status = this.status
+      this.emit('status', this.#status)
+    }
+  }
+
+  #received (message) {
+    if (message?.method === 'event') this.#event(message.params)
+    else if (message?.method === 'closing') {
+      this.#connection.advise(message.params?.reconnect?.after)
+      this.emit('closing', message.params)
+    } else if (message?.id !== undefined) this.#calls.answer(message)
+  }
+
+  #event ({ subscription, call, ...event }) {
+    if (call !== undefined) this.#calls.event(call, event)
+    else this.#live.get(subscription)?.push(event)
+  }
+
+  #closedError () {
+    return this.#error ?? new LivefnError('closed', 'The connection was closed here.')
+  }
+}

@@ -1,0 +1,295 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { WebSocket } from 'ws'
+import { address, connect, LivefnError } from '../livefn.js'
+import { connected, fault, rpcError, SILENT, status, TestHub } from './hub.js'
+
+test('an http or ws address works, with or without a path', () => {
+  assert.deepEqual(
+    ['http://h:1', 'https://h/', 'ws://h/v1/ws', 'wss://h/behind/v1/ws?x=1', new URL('http://h')].map(address),
+    ['ws://h:1/v1/ws', 'wss://h/v1/ws', 'ws://h/v1/ws', 'wss://h/behind/v1/ws?x=1', 'ws://h/v1/ws']
+  )
+  assert.throws(() => address('ftp://h'), TypeError)
+})
+
+test('a Node without WebSocket says what to pass', async () => {
+  const had = globalThis.WebSocket
+  delete globalThis.WebSocket
+  await assert.rejects(connect('http://127.0.0.1:1'), /npm|Install 'ws'/)
+  if (had) globalThis.WebSocket = had
+})
+
+test('a call gives its result', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub)
+  assert.equal(await client.invoke('add', 1, 2), 3)
+  assert.equal(client.status, 'open')
+})
+
+test('a token may come from a function, and is asked for again with every connection', async t => {
+  const hub = await TestHub.start(t)
+  let asked = 0
+  const client = await connected(t, hub, { token: async () => { asked++; return 'secret' } })
+  hub.drop()
+  await status(client, 'open')
+  assert.equal(asked, 2)
+})
+
+test('a wrong token rejects with unauthorized and does not try again', async t => {
+  const hub = await TestHub.start(t)
+  let connections = 0
+  hub.on('connection', () => connections++)
+  await assert.rejects(connected(t, hub, { token: 'wrong' }), { name: 'LivefnError', code: 'unauthorized', message: 'unknown key' })
+  assert.equal(connections, 1)
+})
+
+test('a token that ran out is asked for once more', async t => {
+  const hub = await TestHub.start(t)
+  const tokens = ['old', 'secret']
+  const client = await connected(t, hub, { token: () => tokens.shift() })
+  assert.equal(await client.invoke('add', 1, 1), 2)
+})
+
+test('without a hub, connect rejects with connection_failed after its timeout', async () => {
+  await assert.rejects(connect('http://127.0.0.1:9', { WebSocket, timeout: 30 }), { code: 'connection_failed' })
+})
+
+test('connect gives up when its signal says so', async () => {
+  const reason = new Error('enough')
+  await assert.rejects(connect('http://127.0.0.1:9', { WebSocket, signal: AbortSignal.abort(reason) }), reason)
+  const abort = new AbortController()
+  const connecting = connect('http://127.0.0.1:9', { WebSocket, signal: abort.signal })
+  abort.abort(reason)
+  await assert.rejects(connecting, reason)
+})
+
+test('a function that throws rejects with its message, name, stack and execution', async t => {
+  const hub = await TestHub.start(t)
+  hub.functions.bad = () => fault('function_error', 'no rows', { execution: '01X', name: 'RangeError', stack: 'RangeError: no rows\n at f' })
+  const client = await connected(t, hub)
+  const error = await client.invoke('bad').catch(error => error)
+  assert.ok(error instanceof LivefnError)
+  assert.deepEqual(
+    { ...error, message: error.message },
+    { name: 'LivefnError', code: 'function_error', message: 'no rows', execution: '01X', functionName: 'RangeError', functionStack: 'RangeError: no rows\n at f' }
+  )
+})
+
+test('arguments without a JSON form reject that call alone', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub)
+  const [bad, good] = await Promise.allSettled([client.invoke('add', 1n), client.invoke('add', 1, 2)])
+  assert.equal(bad.reason.code, 'invalid_request')
+  assert.equal(good.value, 3)
+})
+
+test('calls made in one turn leave in one message, and are answered one by one', async t => {
+  const hub = await TestHub.start(t)
+  let release
+  hub.functions.slow = () => new Promise(resolve => { release = resolve })
+  const client = await connected(t, hub)
+  const slow = client.invoke('slow')
+  const sums = await Promise.all([client.invoke('add', 1, 2), client.invoke('add', 3, 4)])
+  release('late')
+  assert.deepEqual([...sums, await slow], [3, 7, 'late'])
+  assert.deepEqual(hub.messages.slice(1).map(m => m.map(({ id, params }) => ({ id, ...params }))), [[
+    { id: 1, function: 'slow', args: [] },
+    { id: 2, function: 'add', args: [1, 2] },
+    { id: 3, function: 'add', args: [3, 4] }
+  ]])
+})
+
+test('many calls in one turn are split into messages of a size that hubs take', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub)
+  const sums = await Promise.all(Array.from({ length: 300 }, (_, i) => client.invoke('add', i, 1)))
+  assert.deepEqual(sums, Array.from({ length: 300 }, (_, i) => i + 1))
+  assert.deepEqual(hub.messages.slice(1).map(m => m.length), [128, 128, 44])
+})
+
+test('the number of calls under way is bounded', async t => {
+  const hub = await TestHub.start(t)
+  hub.functions.never = () => SILENT
+  const client = await connected(t, hub, { maxPending: 1 })
+  const first = assert.rejects(client.invoke('never'), { code: 'closed' })
+  await assert.rejects(client.invoke('add', 1, 2), { code: 'overloaded' })
+  client.close()
+  await first
+})
+
+test('a dropped connection rejects what was under way, and the client comes back by itself', async t => {
+  const hub = await TestHub.start(t)
+  hub.functions.never = () => { hub.drop(); return SILENT }
+  const client = await connected(t, hub)
+  const seen = []
+  client.on('status', status => seen.push(status))
+  await assert.rejects(client.invoke('never'), { code: 'connection_lost' })
+  const sum = client.invoke('add', 1, 2) // made while there is no connection: it waits for one
+  assert.equal(await sum, 3)
+  assert.deepEqual(seen, ['reconnecting', 'open'])
+})
+
+test('a call with a key is sent again with the same key', async t => {
+  const hub = await TestHub.start(t)
+  const keys = []
+  hub.functions.charge = ({ key, args: [amount] }) => {
+    keys.push(key)
+    if (keys.length > 1) return { charged: amount }
+    hub.drop()
+    return SILENT
+  }
+  const client = await connected(t, hub)
+  assert.deepEqual(await client.with({ key: 'order-7' }).invoke('charge', 5), { charged: 5 })
+  assert.deepEqual(keys, ['order-7', 'order-7'])
+})
+
+test('an aborted call rejects with the reason and cancels its execution', async t => {
+  const hub = await TestHub.start(t)
+  const abort = new AbortController()
+  const cancelled = new Promise(resolve => {
+    hub.methods.cancel = ({ execution }) => { resolve(execution); return {} }
+  })
+  hub.functions.long = (params, socket, id) => {
+    assert.equal(params.events, true)
+    socket.notify('event', { call: id, stream: 'execution.01L', offset: 1, type: 'execution.started', time: '', data: null })
+    return SILENT
+  }
+  const client = await connected(t, hub)
+  const reason = new Error('changed my mind')
+  const call = client.with({ signal: abort.signal, onEvent: () => abort.abort(reason) }).invoke('long')
+  await assert.rejects(call, reason)
+  assert.equal(await cancelled, '01L')
+})
+
+test('a call aborted before its first event is cancelled when that comes', async t => {
+  const hub = await TestHub.start(t)
+  const abort = new AbortController()
+  const cancelled = new Promise(resolve => {
+    hub.methods.cancel = ({ execution }) => { resolve(execution); return {} }
+  })
+  const reached = Promise.withResolvers?.() ?? withResolvers()
+  hub.functions.long = (_, socket, id) => { reached.resolve({ socket, id }); return SILENT }
+  const client = await connected(t, hub)
+  const call = client.with({ signal: abort.signal }).invoke('long')
+  const { socket, id } = await reached.promise
+  abort.abort()
+  await assert.rejects(call, { name: 'AbortError' })
+  socket.notify('event', { call: id, stream: 'execution.01M', offset: 1, type: 'execution.started', time: '', data: null })
+  assert.equal(await cancelled, '01M')
+})
+
+test('a call aborted in the turn it was made is never sent', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub)
+  const abort = new AbortController()
+  const call = client.with({ signal: abort.signal }).invoke('add', 1, 2)
+  abort.abort()
+  await assert.rejects(call, { name: 'AbortError' })
+  await client.invoke('add', 3, 4)
+  assert.deepEqual(hub.messages.at(-1).params.args, [3, 4])
+  assert.equal(hub.messages.length, 2)
+})
+
+test('events of a call reach it before its result', async t => {
+  const hub = await TestHub.start(t)
+  hub.functions.count = async (_, socket, id) => {
+    for (const offset of [1, 2]) socket.notify('event', { call: id, stream: 'execution.01E', offset, type: 'yield', time: '', data: offset * 10 })
+    return 'done'
+  }
+  const client = await connected(t, hub)
+  const seen = []
+  assert.equal(await client.with({ onEvent: ({ type, data }) => seen.push([type, data]) }).invoke('count'), 'done')
+  assert.deepEqual(seen, [['yield', 10], ['yield', 20]])
+})
+
+test('close rejects calls, ends subscriptions, and stays closed', async t => {
+  const hub = await TestHub.start(t)
+  hub.functions.never = () => SILENT
+  const client = await connected(t, hub)
+  const call = assert.rejects(client.invoke('never'), { code: 'closed' })
+  const next = client.subscribe('orders').next()
+  const gone = once([...hub.sockets][0], 'close')
+  client.close()
+  await Promise.all([gone, call])
+  assert.deepEqual(await next, { value: undefined, done: true })
+  await assert.rejects(client.invoke('add', 1, 2), { code: 'closed' })
+  assert.equal(client.status, 'closed')
+})
+
+test('the hub announces its closing and says when to come back', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub, { delay: () => assert.fail('the hub said when') })
+  const closing = new Promise(resolve => client.on('closing', resolve))
+  const [socket] = hub.sockets
+  socket.notify('closing', { reason: 'drain', reconnect: { after: 2 } })
+  socket.close(1012)
+  assert.deepEqual(await closing, { reason: 'drain', reconnect: { after: 2 } })
+  await status(client, 'open')
+})
+
+test('a token that is refused in a living connection ends it', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub)
+  const closed = status(client, 'closed')
+  ;[...hub.sockets][0].close(4001, 'unauthorized')
+  await closed
+  await assert.rejects(client.invoke('add', 1, 2), { code: 'unauthorized' })
+})
+
+test('a hub that went silent is left for a new connection', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub, { heartbeat: 15 })
+  hub.methods.ping = () => SILENT
+  await status(client, 'reconnecting')
+  delete hub.methods.ping
+  await status(client, 'open')
+})
+
+test('what is not JSON costs the connection, not the client', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub)
+  ;[...hub.sockets][0].send('{"jsonrpc":')
+  await status(client, 'reconnecting')
+  await status(client, 'open')
+  assert.equal(await client.invoke('add', 1, 2), 3)
+})
+
+test('executions are started, looked at, and acted on', async t => {
+  const hub = await TestHub.start(t)
+  const asked = []
+  for (const method of ['start', 'pause', 'resume', 'cancel', 'retry', 'send', 'list']) {
+    hub.methods[method] = params => { asked.push([method, params]); return { execution: '01S', state: method } }
+  }
+  hub.executions.set('01S', { id: '01S', state: 'running' })
+  const client = await connected(t, hub)
+  const run = await client.with({ key: 'k', delay: '2h' }).start('import', [1])
+  assert.equal(run.id, '01S')
+  assert.deepEqual(await run.get(), { id: '01S', state: 'running' })
+  assert.deepEqual(await client.get('01S'), { id: '01S', state: 'running' })
+  await run.send('speed', 2)
+  assert.equal((await run.pause()).state, 'pause')
+  await run.resume()
+  await run.resume({ args: [2], version: 3 })
+  await run.cancel()
+  await run.retry()
+  await client.list({ state: 'running', limit: 5 })
+  assert.deepEqual(asked, [
+    ['start', { function: 'import', args: [[1]], key: 'k', delay: '2h' }],
+    ['send', { execution: '01S', type: 'speed', data: 2 }],
+    ['pause', { execution: '01S' }],
+    ['resume', { execution: '01S' }],
+    ['resume', { execution: '01S', args: [2], version: 3 }],
+    ['cancel', { execution: '01S' }],
+    ['retry', { execution: '01S' }],
+    ['list', { state: 'running', limit: 5 }]
+  ])
+  hub.methods.get = () => { throw rpcError('not_found', 'gone') }
+  await assert.rejects(run.get(), { code: 'not_found' })
+})
+
+function withResolvers () {
+  const d = {}
+  d.promise = new Promise((resolve, reject) => Object.assign(d, { resolve, reject }))
+  return d
+}
