@@ -97,8 +97,8 @@ export class Link extends Emitter {
     } else if (state === 'closed') {
       this.#error = error
       this.#live.clear()
+      for (const subscription of [...this.#subscriptions]) subscription.finish(error) // before their calls fail
       this.#calls.closed(this.#closedError())
-      for (const subscription of [...this.#subscriptions]) subscription.finish(error)
     }
     if (this.status !== this.#status) {
       this.#status = this.status
