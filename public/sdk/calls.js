@@ -1,13 +1,11 @@
 // Requests under way, matched to their answers. Requests made in one turn of the event loop leave in
-// one socket write, as a JSON-RPC batch.
+// one socket write, but each as a message of its own: JSON-RPC answers a batch once all of it is
+// done, so one slow call would hold up the answers of its neighbours.
 
 import { fromAnswer, LivefnError } from './errors.js'
 
-const BATCH = 128 // requests
-const BATCH_CHARS = 256 * 1024 // one message stays far below the hub's limit on frames
-
 export class Calls {
-  #send // (text) → void, or null while there is no connection
+  #send // (texts) → void, or null while there is no connection
   #limit
   #pending = new Map() // id → call
   #unsent = [] // ids, in order
@@ -102,24 +100,15 @@ export class Calls {
   }
 
   #flush () {
-    let texts = []
-    let chars = 0
-    const write = () => {
-      if (texts.length) this.#send?.(texts.length === 1 ? texts[0] : `[${texts.join(',')}]`)
-      texts = []
-      chars = 0
-    }
     if (!this.#send) return
-    const ids = this.#unsent
-    this.#unsent = []
-    for (const id of ids) {
+    const texts = []
+    for (const id of this.#unsent) {
       const call = this.#pending.get(id)
-      if (!call) continue
-      if (texts.length === BATCH || chars + call.text.length > BATCH_CHARS) write()
+      if (!call) continue // forgotten meanwhile
       call.sent = true
       texts.push(call.text)
-      chars += call.text.length
     }
-    write()
+    this.#unsent = []
+    if (texts.length) this.#send(texts)
   }
 }

@@ -56,9 +56,12 @@ export class Connection {
     this.#retry()
   }
 
-  /** Sends one text frame; only while open. */
-  send (text) {
-    this.#socket.send(text)
+  /** Sends text frames, in one write where the socket can be corked (ws; browsers do it by themselves); only while open. */
+  send (texts) {
+    const raw = this.#socket._socket
+    raw?.cork?.()
+    for (const text of texts) this.#socket.send(text)
+    raw?.uncork?.()
   }
 
   /** The next retry waits this many ms: a hub that drains spreads its clients out. */
@@ -163,7 +166,7 @@ export class Connection {
       else if (asked) return this.#lose('The hub went silent.')
       else {
         asked = true
-        this.send(JSON.stringify({ jsonrpc: '2.0', id: PING, method: 'ping' }))
+        this.send([JSON.stringify({ jsonrpc: '2.0', id: PING, method: 'ping' })])
       }
       this.#heard = false
     }, this.#options.heartbeat)

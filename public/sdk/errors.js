@@ -43,9 +43,9 @@ export class LivefnError extends Error {
   }
 }
 
-/** The error of a JSON-RPC answer: the hub's own faults are -32000 with data, the rest are the protocol's. */
+/** The error of a JSON-RPC answer: the hub's own faults have data, the rest are the protocol's. */
 export function fromAnswer ({ code, message, data }) {
-  if (code === -32000 && data?.code) {
+  if (data?.code) {
     return new LivefnError(data.code, data.detail ?? message, {
       execution: data.execution, functionName: data.name, functionStack: data.stack
     })

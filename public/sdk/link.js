@@ -88,7 +88,7 @@ export class Link extends Emitter {
 
   #changed (state, error) {
     if (state === 'open') {
-      this.#calls.opened(text => this.#connection.send(text))
+      this.#calls.opened(texts => this.#connection.send(texts))
       for (const subscription of this.#subscriptions) subscription.ask()
     } else if (state === 'waiting') {
       this.#live.clear()

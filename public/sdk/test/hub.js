@@ -8,7 +8,7 @@ import { connect } from '../livefn.js'
 export class TestHub extends EventEmitter {
   streams = new Map() // name → { epoch, events }
   sockets = new Set()
-  messages = [] // every parsed message, in order: an array for a batch
+  messages = [] // every parsed message, in order
   executions = new Map()
   keys = new Map() // idempotency key → result
   token = 'secret'
@@ -76,7 +76,7 @@ export class TestHub extends EventEmitter {
       const message = JSON.parse(data)
       this.messages.push(message)
       this.emit('message', message, socket)
-      for (const request of Array.isArray(message) ? message : [message]) this.#answer(request, socket)
+      this.#answer(message, socket)
     })
     this.emit('connection', socket)
   }
