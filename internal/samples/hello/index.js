@@ -1,0 +1,4 @@
+module.exports = function hello (name = 'world', hub) {
+  hub?.log.info('somebody says hello', { name })
+  return `Hello, ${name}!`
+}
