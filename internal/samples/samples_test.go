@@ -19,7 +19,7 @@ func TestAllHasTheSamplesWithTheirFiles(t *testing.T) {
 	}
 	plain := []string{"index.js", "package.json", "test/index.test.js"}
 	want := map[string][]string{
-		"add": plain, "countdown": plain, "hello": plain, "oldest-lodash3": plain, "oldest-lodash4": plain,
+		"add": plain, "hello": plain, "oldest-lodash3": plain, "oldest-lodash4": plain, "primes": plain,
 		"report": {"index.js", "orders.csv", "package.json", "test/index.test.js"},
 	}
 	g, _ := json.MarshalIndent(got, "", " ")
