@@ -1,0 +1,339 @@
+package store
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/livefn/livefn/internal/fault"
+)
+
+const childEnv = "LIVEFN_STORE_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childEnv); dir != "" {
+		acknowledgeUntilKilled(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// open gives a running store in dir; stop ends it, at the latest in Cleanup.
+func open(t testing.TB, dir string, o Options) (s *Store, stop func()) {
+	t.Helper()
+	o.Log = quiet
+	s, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+			if err := s.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+	}
+	t.Cleanup(stop)
+	return s, stop
+}
+
+func put(k, v string) Op { return Op{Key: []byte(k), Value: []byte(v)} }
+
+func all(t testing.TB, s *Store, r Range) (kvs []string) {
+	t.Helper()
+	if err := s.Scan(r, func(k, v []byte) (bool, error) {
+		kvs = append(kvs, string(k)+"="+string(v))
+		return true, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return kvs
+}
+
+func TestWritesAreDoneInOrderAndStayAfterReopening(t *testing.T) {
+	dir := t.TempDir()
+	s, stop := open(t, dir, Options{GroupRecords: 3})
+	var order []int
+	var hooks int
+	s.OnCommitted(func() { hooks++ })
+	last := make(chan struct{})
+	for i := range 10 {
+		s.Enqueue([]Op{put(fmt.Sprintf("a/%d", i), "x"), put(fmt.Sprintf("b/%d", i), "y")}, func(err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			order = append(order, i)
+			if i == 9 {
+				close(last)
+			}
+		})
+	}
+	<-last
+	if want := []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}; !reflect.DeepEqual(order, want) {
+		t.Errorf("order %v", order)
+	}
+	stop()
+	if hooks < 10 { // two writes of two records are over three: a group each
+		t.Errorf("%d groups", hooks)
+	}
+	s, _ = open(t, dir, Options{})
+	if got := all(t, s, Range{Prefix: []byte("a/"), Start: []byte("a/7")}); !reflect.DeepEqual(got, []string{"a/7=x", "a/8=x", "a/9=x"}) {
+		t.Errorf("from a/7: %v", got)
+	}
+	if got := all(t, s, Range{Prefix: []byte("a/"), Reverse: true, KeysOnly: true})[:2]; !reflect.DeepEqual(got, []string{"a/9=", "a/8="}) {
+		t.Errorf("backwards: %v", got)
+	}
+	if got := all(t, s, Range{Prefix: []byte("a/"), Start: []byte("a/1"), Reverse: true}); !reflect.DeepEqual(got, []string{"a/1=x", "a/0=x"}) {
+		t.Errorf("backwards from a/1: %v", got)
+	}
+	if _, err := s.Get([]byte("a/99")); err != ErrNotFound {
+		t.Errorf("Get of nothing: %v", err)
+	}
+}
+
+func TestTooLargeAWriteFailsAloneAndTheNextOnesGoOn(t *testing.T) {
+	s, _ := open(t, t.TempDir(), Options{MemTableSize: 1 << 20})
+	many := make([]Op, 3000) // more than 15 % of the table
+	for i := range many {
+		many[i] = put(fmt.Sprintf("big/%d", i), strings.Repeat("x", 500))
+	}
+	results := make(chan error, 3)
+	s.Enqueue([]Op{put("before", "1")}, func(err error) { results <- err })
+	s.Enqueue(many, func(err error) { results <- err })
+	s.Enqueue([]Op{put("after", "1")}, func(err error) { results <- err })
+	if a, b, c := <-results, <-results, <-results; a != nil || !fault.Is(b, fault.PayloadTooLarge) || c != nil {
+		t.Errorf("%v, %v, %v", a, b, c)
+	}
+	if got := all(t, s, Range{}); !reflect.DeepEqual(got, []string{"after=1", "before=1"}) {
+		t.Errorf("kept %v", got)
+	}
+}
+
+func TestMoreThanOneTransactionHoldsIsSplitBetweenWrites(t *testing.T) {
+	s, _ := open(t, t.TempDir(), Options{MemTableSize: 1 << 20, GroupRecords: 1 << 20})
+	results := make(chan error, 1000)
+	for i := range 1000 {
+		s.Enqueue([]Op{put(fmt.Sprintf("a/%04d", i), strings.Repeat("x", 900)), put(fmt.Sprintf("b/%04d", i), "y")}, func(err error) { results <- err })
+	}
+	for range 1000 {
+		if err := <-results; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a, b := len(all(t, s, Range{Prefix: []byte("a/"), KeysOnly: true})), len(all(t, s, Range{Prefix: []byte("b/")})); a != 1000 || b != 1000 {
+		t.Errorf("%d and %d are there", a, b)
+	}
+	if n, b := s.Queued(); n != 0 || b != 0 {
+		t.Errorf("still queued: %d records, %d bytes", n, b)
+	}
+}
+
+func TestAFullQueueAndAClosedStoreRefuse(t *testing.T) {
+	s, stop := open(t, t.TempDir(), Options{MaxQueued: 1 << 10})
+	if err := s.Commit(context.Background(), put("a", strings.Repeat("x", 2<<10))); !fault.Is(err, fault.StorageUnavailable) {
+		t.Errorf("over the queue's bound: %v", err)
+	}
+	if err := s.Commit(context.Background(), put("a", "1")); err != nil {
+		t.Error(err)
+	}
+	stop()
+	if err := s.Commit(context.Background(), put("b", "1")); !fault.Is(err, fault.StorageUnavailable) {
+		t.Errorf("closed: %v", err)
+	}
+}
+
+func TestAnExpiringRecordGoes(t *testing.T) {
+	s, _ := open(t, t.TempDir(), Options{})
+	op := put("a", "1")
+	op.TTL = time.Second
+	if err := s.Commit(context.Background(), op); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get([]byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		if _, err := s.Get([]byte("a")); err == ErrNotFound {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it is still there")
+		}
+	}
+}
+
+// TestWhatWasAcknowledgedSurvivesSIGKILL kills a process that writes from many goroutines and says what
+// was acknowledged.
+func TestWhatWasAcknowledgedSurvivesSIGKILL(t *testing.T) {
+	dir := t.TempDir()
+	child := exec.Command(os.Args[0]) //nolint:gosec // this test's own binary
+	child.Env = append(os.Environ(), childEnv+"="+dir)
+	child.Stderr = os.Stderr
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var acknowledged []string
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		acknowledged = append(acknowledged, lines.Text())
+		if len(acknowledged) == 2000 {
+			if err := child.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = child.Wait() // killed
+	if len(acknowledged) < 2000 {
+		t.Fatalf("the child ended after %d", len(acknowledged))
+	}
+	s, _ := open(t, dir, Options{})
+	for _, k := range acknowledged {
+		a, errA := s.Get([]byte("a/" + k))
+		b, errB := s.Get([]byte("b/" + k))
+		if errA != nil || errB != nil || string(a) != k || string(b) != k {
+			t.Fatalf("%s was acknowledged and is %q, %v and %q, %v", k, a, errA, b, errB)
+		}
+	}
+}
+
+func acknowledgeUntilKilled(dir string) {
+	s, err := Open(dir, Options{Log: quiet})
+	if err != nil {
+		panic(err)
+	}
+	go func() { panic(s.Run(context.Background())) }()
+	for p := range 64 {
+		go func() {
+			for i := 0; ; i++ {
+				k := fmt.Sprintf("%d-%d", p, i)
+				if err := s.Commit(context.Background(), put("a/"+k, k), put("b/"+k, k)); err != nil {
+					panic(err)
+				}
+				if _, err := os.Stdout.WriteString(k + "\n"); err != nil {
+					return
+				}
+			}
+		}()
+	}
+	select {}
+}
+
+// TestStoreBehavesAsAMap drives random writes, scans and reopenings against a map.
+func TestStoreBehavesAsAMap(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		dir, err := os.MkdirTemp(t.TempDir(), "")
+		if err != nil {
+			rt.Fatal(err)
+		}
+		s, stop := open(t, dir, Options{})
+		model := map[string]string{}
+		key := rapid.StringMatching(`[a-c]{1,3}`)
+		rt.Repeat(map[string]func(*rapid.T){
+			"write": func(rt *rapid.T) {
+				var ops []Op
+				for range rapid.IntRange(1, 4).Draw(rt, "ops") {
+					op := put(key.Draw(rt, "key"), rapid.String().Draw(rt, "value"))
+					op.Delete = rapid.Bool().Draw(rt, "delete")
+					ops = append(ops, op)
+					if op.Delete {
+						delete(model, string(op.Key))
+					} else {
+						model[string(op.Key)] = string(op.Value)
+					}
+				}
+				if err := s.Commit(context.Background(), ops...); err != nil {
+					rt.Fatal(err)
+				}
+			},
+			"reopen": func(rt *rapid.T) {
+				stop()
+				s, stop = open(t, dir, Options{})
+			},
+			"": func(rt *rapid.T) {
+				got := map[string]string{}
+				if err := s.Scan(Range{}, func(k, v []byte) (bool, error) {
+					got[string(k)] = string(v)
+					return true, nil
+				}); err != nil {
+					rt.Fatal(err)
+				}
+				if !reflect.DeepEqual(got, model) {
+					rt.Fatalf("store %v, model %v", got, model)
+				}
+			},
+		})
+		stop()
+	})
+}
+
+// BenchmarkPauses writes what a pause writes, a record of 300 bytes and an event of 150, from 64
+// goroutines at once: grouped by the committer, and transaction by transaction.
+func BenchmarkPauses(b *testing.B) {
+	record, event := bytes.Repeat([]byte("r"), 300), bytes.Repeat([]byte("e"), 150)
+	ops := func(i uint64) []Op {
+		k := binary.BigEndian.AppendUint64(nil, i)
+		return []Op{{Key: append([]byte("x/"), k...), Value: record}, {Key: append([]byte("e/"), k...), Value: event}}
+	}
+	for _, producers := range []int{1, 64, 512} {
+		for _, grouped := range []bool{true, false} {
+			b.Run(fmt.Sprintf("producers=%d/grouped=%v", producers, grouped), func(b *testing.B) {
+				s, _ := open(b, b.TempDir(), Options{})
+				var wg sync.WaitGroup
+				next := make(chan uint64, producers)
+				b.ResetTimer()
+				for range producers {
+					wg.Go(func() {
+						for i := range next {
+							var err error
+							if grouped {
+								err = s.Commit(context.Background(), ops(i)...)
+							} else {
+								txn := s.db.NewTransaction(true)
+								if err = set(txn, ops(i)); err == nil {
+									err = txn.Commit()
+								}
+							}
+							if err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				}
+				for i := range b.N {
+					next <- uint64(i)
+				}
+				close(next)
+				wg.Wait()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "pauses/s")
+			})
+		}
+	}
+}
