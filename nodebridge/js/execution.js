@@ -1,0 +1,285 @@
+// An Execution is one call from its frame to its final frame. What the function does with it after
+// that changes nothing, and what it logs is logged as nobody's.
+import { freeze, isUint8Array, nextTick, parse, stringify } from './primordials.js'
+import * as frames from './frames.js'
+import { current, enter } from './context.js'
+import { cut, describe } from './thrown.js'
+import { Bus, PAUSED, local } from './tail.js'
+
+const KEPT = 1000 // events that wait for a listener
+const KEPT_TEXT = 4 << 20 // characters of their data
+
+export class Execution {
+  id // of its frames
+  module
+  done = false
+  name // the execution's id
+  meta // JSON text, '' for none
+  bus = null
+  rare = null // what most executions never have
+
+  constructor (id, module, name, meta) {
+    this.id = id
+    this.module = module
+    this.name = name
+    this.meta = meta
+  }
+
+  // more holds what most executions never need.
+  get more () {
+    return this.rare ??= { pause: null, cancel: null, refused: '', kept: [], keptText: 0, dropped: 0, controller: null, info: null, bound: null, output: null }
+  }
+
+  get pausing () { return this.rare !== null && this.rare.pause !== null }
+  get cancelled () { return this.rare !== null && this.rare.cancel !== null }
+
+  // result ends the execution with what the function returned.
+  result (value) {
+    if (this.done) return
+    const out = this.module.bridge.out
+    let text
+    if (typeof value === 'number') {
+      text = value - value === 0 ? '' + value : 'null'
+    } else if (value === undefined || typeof value === 'function') {
+      text = undefined
+    } else if (typeof value === 'symbol') {
+      if (value === PAUSED) {
+        this.fail('result_not_serializable', new TypeError('The function returned what hub.pause gave it, but the execution is not paused: ' + (this.rare?.refused || 'nothing was paused') + '.'))
+        return
+      }
+    } else {
+      try {
+        if (typeof value === 'object' && isUint8Array(value)) {
+          this.#answer(out.sendBytes(frames.Result, this.id, frames.BYTES, value))
+          return
+        }
+        text = stringify(value)
+      } catch (thrown) {
+        this.#noForm('The result', 'result_not_serializable', thrown)
+        return
+      }
+      if (this.done) return // by a toJSON that threw its hub around
+    }
+    if (text === undefined) this.#answer(out.send(frames.Result, this.id, frames.NOTHING, ''))
+    else this.#answer(out.send(frames.Result, this.id, frames.JSON, text))
+  }
+
+  #answer (sent) {
+    if (sent) this.end()
+    else this.fail('payload_too_large', new RangeError(`The result is too large; ${this.module.bridge.out.max} bytes is the limit of a message.`))
+  }
+
+  #noForm (what, code, thrown) {
+    const { message } = describe(thrown, this.module.dirs)
+    this.fail(code, new TypeError(`${what} has no JSON form: ${message}`))
+  }
+
+  // throw ends the execution with what the function threw.
+  throw (thrown) { this.fail('function_error', thrown) }
+
+  // fail ends the execution with an error.
+  fail (code, thrown) {
+    if (this.done) return
+    const { name, message, stack } = describe(thrown, this.module.dirs)
+    if (this.done) return
+    const own = code !== 'function_error' // our words, so nothing to find on the stack
+    if (this.module.bridge.out.send(frames.Error, this.id, -1, stringify({ code, name, message, stack: own ? '' : stack }))) this.end()
+  }
+
+  // broken ends the execution because its module could not be loaded.
+  broken ({ name, message, stack }) {
+    if (this.done) return
+    if (this.module.bridge.out.send(frames.Error, this.id, -1, stringify({ code: 'version_broken', name, message, stack }))) this.end()
+  }
+
+  // yielded sends what a generator yields.
+  yielded (value) {
+    try {
+      this.emit('yield', [value])
+    } catch (thrown) {
+      this.fail('result_not_serializable', thrown)
+    }
+  }
+
+  end () {
+    if (this.done) return
+    this.done = true
+    this.module.bridge.calls.remove(this.id)
+    if (this.rare !== null) {
+      this.rare.kept = []
+      this.rare.output?.end()
+    }
+  }
+
+  // emit sends an event of the function to the hub. It says whether anybody is there to get it.
+  emit (type, args) {
+    if (typeof type !== 'string' || type === '') throw new TypeError('The type of an event must be a string that is not empty.')
+    if (type === 'paused') return this.paused(args)
+    if (this.done) return false
+    let data
+    try {
+      data = args.length === 0 ? undefined : stringify(args.length === 1 ? args[0] : args)
+    } catch (thrown) {
+      throw new TypeError(`The data of the event ${type} has no JSON form: ${describe(thrown, this.module.dirs).message}`)
+    }
+    const n = Buffer.byteLength(type)
+    if (n > 255) throw new TypeError(`The type of an event has ${n} bytes; 255 is the limit.`)
+    if (this.done) return false
+    const { out } = this.module.bridge
+    if (!out.sendNow(frames.Event, this.id, n, data === undefined ? type : type + data)) {
+      throw new TypeError(`The data of the event ${type} is too large; ${out.max} bytes is the limit of a message.`)
+    }
+    return true
+  }
+
+  // paused ends the execution with the arguments to resume with. Without a JSON form it goes on.
+  paused (args) {
+    if (this.done) return false
+    const { out } = this.module.bridge
+    let refused
+    try {
+      const text = stringify(args)
+      if (this.done) return false
+      if (out.send(frames.Paused, this.id, -1, text)) {
+        this.end()
+        return true
+      }
+      refused = `the resume arguments are too large; ${out.max} bytes is the limit of a message`
+    } catch (thrown) {
+      refused = `the resume arguments have no JSON form: ${describe(thrown, this.module.dirs).message}`
+    }
+    this.more.refused = refused
+    out.send(frames.Refused, this.id, -1, stringify({ message: cut(refused) }))
+    return false
+  }
+
+  // log adds a line to the execution's log. fields is JSON text, '' for none.
+  log (level, message, fields = '') {
+    const { bridge } = this.module
+    if (this.done) bridge.log(level, message, fields, { execution: this.name, function: this.module.function, version: this.module.version })
+    else bridge.out.sendNow(frames.Log, this.id, -1, line(level, message, fields))
+  }
+
+  // The hub's frames.
+
+  pause (info) {
+    if (this.pausing) return
+    this.more.pause = info
+    this.#tell('pause', info)
+  }
+
+  cancel (info) {
+    if (this.cancelled) return
+    this.more.cancel = info
+    this.rare.controller?.abort(abortion(info))
+    this.#tell('cancel', info)
+  }
+
+  #tell (type, info) {
+    if (this.bus !== null && this.bus.listenerCount(type) > 0) this.#deliver(type, info)
+  }
+
+  // receive takes an event that a client sent; text is its JSON, or empty.
+  receive (type, text) {
+    let data
+    if (text !== '') {
+      try {
+        data = parse(text)
+      } catch (err) {
+        this.log('warn', `An event of type ${type} was dropped: its data is not JSON: ${err.message}`)
+        return
+      }
+    }
+    if (this.bus !== null && this.bus.listenerCount(type) > 0) this.#deliver(type, data)
+    else this.#keep(type, data, text.length)
+  }
+
+  #keep (type, data, size) {
+    const more = this.more
+    more.kept.push({ type, data, size })
+    more.keptText += size
+    while (more.kept.length > KEPT || more.keptText > KEPT_TEXT) {
+      more.keptText -= more.kept.shift().size
+      if (more.dropped++ === 0) this.log('warn', `Events are dropped, the oldest first: ${KEPT} wait for a listener, or ${KEPT_TEXT} bytes.`)
+    }
+  }
+
+  // listening is told that the function listens to a type: it gets what came before.
+  listening (type, listener) {
+    const info = type === 'pause' ? this.rare?.pause : type === 'cancel' ? this.rare?.cancel : null
+    if (info) this.#late(type, listener, info)
+    else if (this.rare !== null && this.rare.kept.length > 0) this.#release(type)
+  }
+
+  #late (type, listener, info) {
+    nextTick(() => {
+      if (this.done || !this.bus.rawListeners(type).includes(listener)) return
+      try {
+        listener.call(this.bus, info)
+      } catch (thrown) {
+        this.throw(thrown)
+      }
+    })
+  }
+
+  // #release delivers what was kept of a type, on the next turn, before anything that comes later.
+  #release (type) {
+    const more = this.rare
+    if (!more.kept.some(event => event.type === type)) return
+    nextTick(() => {
+      const events = more.kept.filter(event => event.type === type)
+      more.kept = more.kept.filter(event => event.type !== type)
+      for (let i = 0; i < events.length; i++) {
+        if (this.done) return
+        more.keptText -= events[i].size
+        if (this.bus.listenerCount(type) > 0) this.#deliver(type, events[i].data)
+        else this.#keep(type, events[i].data, events[i].size)
+      }
+    })
+  }
+
+  #deliver (type, data) {
+    const before = current()
+    enter(this)
+    try {
+      local(this.bus, type, data)
+    } catch (thrown) {
+      this.throw(thrown)
+    } finally {
+      enter(before)
+    }
+  }
+
+  // What the tail object shows.
+
+  get events () { return this.bus ??= new Bus(this) }
+
+  get signal () {
+    const more = this.more
+    if (more.controller === null) {
+      more.controller = new AbortController()
+      if (more.cancel !== null) more.controller.abort(abortion(more.cancel))
+    }
+    return more.controller.signal
+  }
+
+  get info () {
+    const more = this.more
+    if (more.info === null) {
+      const { attempt = 1, resumed = false, trigger, caller, traceparent } = this.meta === '' ? {} : parse(this.meta)
+      const { function: fn, version, tenant } = this.module
+      more.info = freeze({ id: this.name, function: fn, version, tenant, attempt, resumed, trigger, caller, traceparent })
+    }
+    return more.info
+  }
+}
+
+function abortion (info) {
+  return new DOMException(`The execution was cancelled${info.reason ? `: ${info.reason}` : ''}.`, 'AbortError')
+}
+
+// line is the payload of a Log.
+export function line (level, message, fields) {
+  const text = `{"level":"${level}","message":${stringify(cut(message))}`
+  return fields === '' ? text + '}' : `${text},"fields":${fields}}`
+}

@@ -1,0 +1,155 @@
+// Frames: their kinds and limits, what may stand in them, and where they begin and end. ../doc.go is
+// the protocol and has the tables; this file and ../frame.go say the same.
+import { allocUnsafeSlow, copyInto, min, subarray } from './primordials.js'
+
+export const Init = 0x01
+export const Load = 0x02
+export const Unload = 0x03
+export const Call = 0x04
+export const Pause = 0x05
+export const Cancel = 0x06
+export const Send = 0x07
+export const Ping = 0x08
+export const Begin = 0x10
+export const Data = 0x11
+export const Credit = 0x12
+export const Ready = 0x81
+export const Loaded = 0x82
+export const LoadFailed = 0x83
+export const Result = 0x84
+export const Error = 0x85 // import as a namespace where the global Error is meant, too
+export const Event = 0x86
+export const Log = 0x87
+export const Paused = 0x88
+export const Refused = 0x89
+export const Pong = 0x8a
+
+export const HEAD = 9 // bytes of a frame's length, kind and id
+export const BODY_HEAD = 5 // of a frame's body: kind and id
+export const MAX_PAYLOAD = 64 << 10 // of one frame; what is larger travels as a message
+export const MAX_LENGTH = BODY_HEAD + MAX_PAYLOAD
+export const WINDOW = 256 << 10 // bytes of a message that may be under way before the first Credit
+export const MAX_MESSAGES = 16 // under way at a time, each way
+export const MAX_MESSAGE = (64 << 20) + (64 << 10) // unless Init says otherwise
+
+export const JSON = 0
+export const BYTES = 1
+export const NOTHING = 2
+
+// ProtocolError says that the stream can't be trusted any more. reason is one of the golden frames':
+// length, kind, payload, message.
+export class ProtocolError extends globalThis.Error {
+  constructor (reason, message) {
+    super(message)
+    this.reason = reason
+  }
+}
+
+// For each half, the kinds that it sends: one more than the bytes a payload has at least.
+export const fromHub = table([[Init, 0], [Load, 0], [Unload, 0], [Call, 8], [Pause, 0], [Cancel, 0], [Send, 1],
+  [Ping, 0], [Begin, 4], [Data, 1], [Credit, 4]])
+export const fromBridge = table([[Ready, 0], [Loaded, 0], [LoadFailed, 0], [Result, 1], [Error, 0], [Event, 1],
+  [Log, 0], [Paused, 0], [Refused, 0], [Pong, 0], [Begin, 4], [Data, 1], [Credit, 4]])
+
+function table (rows) {
+  const t = new Uint8Array(256)
+  for (const [kind, least] of rows) t[kind] = 1 + least
+  return t
+}
+
+export function u32 (b, at) {
+  return (b[at] | b[at + 1] << 8 | b[at + 2] << 16 | b[at + 3] << 24) >>> 0
+}
+
+export function putU32 (b, at, n) {
+  b[at] = n
+  b[at + 1] = n >>> 8
+  b[at + 2] = n >>> 16
+  b[at + 3] = n >>> 24
+}
+
+// check throws unless a half whose table is `from` may send this kind with the payload b[start:end].
+export function check (from, kind, b, start, end) {
+  const least = from[kind]
+  if (least === 0) throw new ProtocolError('kind', `a frame has the kind 0x${kind.toString(16)}`)
+  let ok = end - start >= least - 1
+  if (ok) {
+    if (kind === Call) {
+      const n = start + 6 + b[start + 5] // where the meta's length stands
+      ok = b[start + 4] <= NOTHING && n + 2 <= end && n + 2 + (b[n] | b[n + 1] << 8) <= end
+    } else if (kind === Result) {
+      ok = b[start] <= NOTHING
+    } else if (kind === Event || kind === Send) {
+      ok = end - start > b[start]
+    }
+  }
+  if (!ok) throw new ProtocolError('payload', `a frame of kind 0x${kind.toString(16)} has a bad payload of ${end - start} bytes`)
+}
+
+// checkMessage is check for a body that came in a message.
+export function checkMessage (from, kind, b, start, end) {
+  switch (kind) {
+    case Init: case Ready: case Begin: case Data: case Credit:
+      throw new ProtocolError('kind', `a message has the kind 0x${kind.toString(16)}`)
+  }
+  check(from, kind, b, start, end)
+}
+
+// Splitter finds the frames in chunks that are cut anywhere. It calls each(kind, id, b, start, end)
+// for every frame that a chunk completes; b[start:end] is the payload, valid only during the call.
+export class Splitter {
+  #from
+  #each
+  #rest = null // the part of a frame that the chunks so far ended with, and room for the whole
+  #kept = 0 // bytes of it
+
+  constructor (from, each) {
+    this.#from = from
+    this.#each = each
+  }
+
+  // split takes chunk[0:n]. If it throws, nothing more may be split.
+  split (chunk, n) {
+    let at = 0
+    while (this.#kept > 0 && at < n) at = this.#complete(chunk, at, n)
+    while (n - at >= 4) {
+      const end = at + 4 + length(chunk, at)
+      if (end > n) break
+      this.#hand(chunk, at + 4, end)
+      at = end
+    }
+    if (at < n) this.#keep(chunk, at, n)
+  }
+
+  // #complete takes what the kept frame still needs, and gives where it stopped.
+  #complete (chunk, at, n) {
+    const want = this.#kept < 4 ? 4 : 4 + u32(this.#rest, 0)
+    const to = min(n, at + want - this.#kept)
+    this.#keep(chunk, at, to)
+    if (this.#kept === 4) {
+      length(this.#rest, 0)
+    } else if (this.#kept === want) {
+      this.#kept = 0
+      this.#hand(this.#rest, 4, want)
+    }
+    return to
+  }
+
+  #keep (chunk, at, to) {
+    this.#rest ??= allocUnsafeSlow(4 + MAX_LENGTH)
+    copyInto(this.#rest, subarray(chunk, at, to), this.#kept)
+    this.#kept += to - at
+  }
+
+  #hand (b, at, end) {
+    const kind = b[at]
+    check(this.#from, kind, b, at + BODY_HEAD, end)
+    this.#each(kind, u32(b, at + 1), b, at + BODY_HEAD, end)
+  }
+}
+
+function length (b, at) {
+  const n = u32(b, at)
+  if (n < BODY_HEAD || n > MAX_LENGTH) throw new ProtocolError('length', `a frame's length is ${n}`)
+  return n
+}

@@ -1,0 +1,107 @@
+// The tail object, `hub` in functions. A call that doesn't look at it pays for one small object;
+// everything that it shows is made when it is first read, and lives in the Execution.
+import { EventEmitter } from 'node:events'
+import { format, inspect } from 'node:util'
+import { apply, freeze, stringify, uncurry } from './primordials.js'
+
+// PAUSED is what hub.pause returns; returning it is the idiom.
+export const PAUSED = Symbol('livefn.paused')
+
+export class Hub {
+  #execution
+
+  constructor (execution) { this.#execution = execution }
+
+  get events () { return this.#execution.events }
+  get emit () { return bound(this.#execution).emit }
+  get pause () { return bound(this.#execution).pause }
+  get log () { return bound(this.#execution).log }
+  get pausing () { return this.#execution.pausing }
+  get signal () { return this.#execution.signal }
+  get execution () { return this.#execution.info }
+  get env () { return this.#execution.module.env }
+}
+freeze(Hub.prototype)
+freeze(Hub)
+
+// bound are hub's functions. They need no `this`, so `const { emit, log } = hub` works.
+function bound (execution) {
+  return execution.more.bound ??= {
+    emit: (type, ...data) => execution.events.emit(type, ...data),
+    pause: (...args) => {
+      execution.events.emit('paused', ...args)
+      return PAUSED
+    },
+    log: freeze({
+      debug: (...args) => log(execution, 'debug', args),
+      info: (...args) => log(execution, 'info', args),
+      warn: (...args) => log(execution, 'warn', args),
+      error: (...args) => log(execution, 'error', args)
+    })
+  }
+}
+
+// log takes a message and its fields, or what console.log takes.
+function log (execution, level, args) {
+  const [message, fields] = args
+  const structured = args.length === 2 && typeof fields === 'object' && fields !== null && !(typeof message === 'string' && /%[sdifjoOc]/.test(message))
+  if (structured) execution.log(level, typeof message === 'string' ? message : format(message), fieldsOf(fields))
+  else execution.log(level, format(...args))
+}
+
+// fieldsOf is the JSON of fields. A log line must not fail for what it shows.
+function fieldsOf (fields) {
+  const seen = fields instanceof Error ? { error: fields } : fields
+  try {
+    return stringify(seen, (key, value) => {
+      if (typeof value === 'bigint') return `${value}`
+      return value instanceof Error ? { ...value, name: value.name, message: value.message, stack: value.stack } : value
+    }) ?? ''
+  } catch {
+    return stringify({ text: inspect(fields, { depth: 4 }).slice(0, 8192) })
+  }
+}
+
+// Bus is hub.events. It has two ends, as a wire has: what the function emits goes to the hub and does
+// not come back to the function's own listeners; these hear what the hub and clients send. Only
+// EventEmitter's own newListener and removeListener stay on this end. emit gives true if it was sent,
+// false once the execution has ended. What came before a type's first listener was added is kept for it.
+export class Bus extends EventEmitter {
+  #execution
+
+  constructor (execution) {
+    super()
+    this.#execution = execution
+  }
+
+  emit (type, ...data) {
+    if (type === 'newListener' || type === 'removeListener') return apply(emit, this, [type, ...data])
+    return this.#execution.emit(type, data)
+  }
+
+  // once goes through on, and prependOnceListener through prependListener.
+  on (type, listener) {
+    super.on(type, listener)
+    this.#execution.listening(type, listener)
+    return this
+  }
+
+  addListener (type, listener) { return this.on(type, listener) }
+
+  prependListener (type, listener) {
+    super.prependListener(type, listener)
+    this.#execution.listening(type, listener)
+    return this
+  }
+}
+freeze(Bus.prototype)
+freeze(Bus)
+
+const { emit } = EventEmitter.prototype
+const emitLocal = uncurry(emit)
+
+// local calls the function's own listeners.
+export function local (bus, type, data) {
+  if (data === undefined) emitLocal(bus, type)
+  else emitLocal(bus, type, data)
+}
