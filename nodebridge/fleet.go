@@ -91,7 +91,7 @@ func (f *Fleet) prepare() (err error) {
 	return err
 }
 
-func (f *Fleet) start() (*process, error) { return f.spawn.startProcess(f.cfg, f.script, f.dir) }
+func (f *Fleet) start() (*process, error) { return f.spawn.startProcess(&f.cfg, f.script, f.dir) }
 
 func (f *Fleet) takeFresh() []*Pool {
 	f.mu.Lock()

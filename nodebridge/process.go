@@ -2,12 +2,12 @@ package nodebridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 )
@@ -51,34 +51,7 @@ func (s spawner) start(cmd *exec.Cmd) error {
 }
 
 // startProcess starts the script with a folder of its own in dir.
-func (s spawner) startProcess(cfg Config, script, dir string) (p *process, err error) {
-	p = &process{}
-	if p.home, err = os.MkdirTemp(dir, "bridge-"); err != nil {
-		return nil, err
-	}
-	var theirs []*os.File
-	defer func() {
-		closeAll(theirs)
-		if err != nil {
-			p.close()
-			p = nil
-		}
-	}()
-	pipe := func(ours **os.File, read bool) error {
-		r, w, err := os.Pipe()
-		if err != nil {
-			return err
-		}
-		if read {
-			*ours, theirs = r, append(theirs, w)
-		} else {
-			*ours, theirs = w, append(theirs, r)
-		}
-		return nil
-	}
-	if err = errors.Join(pipe(&p.in, false), pipe(&p.out, true), pipe(&p.stdout, true), pipe(&p.stderr, true)); err != nil {
-		return nil, err
-	}
+func (s spawner) startProcess(cfg *Config, script, dir string) (*process, error) {
 	node, err := exec.LookPath(cfg.Node)
 	if err != nil {
 		return nil, err
@@ -86,16 +59,41 @@ func (s spawner) startProcess(cfg Config, script, dir string) (p *process, err e
 	if node, err = filepath.Abs(node); err != nil {
 		return nil, err
 	}
-	p.cmd = exec.Command(node, append(cfg.NodeArgs[:len(cfg.NodeArgs):len(cfg.NodeArgs)], script)...)
-	p.cmd.Env = environment(node, p.home)
-	p.cmd.Dir = p.home
-	p.cmd.ExtraFiles = theirs[:2]
-	p.cmd.Stdout, p.cmd.Stderr = theirs[2], theirs[3]
-	p.cmd.SysProcAttr = processAttributes()
-	if err = s.start(p.cmd); err != nil {
+	p := &process{}
+	if p.home, err = os.MkdirTemp(dir, "bridge-"); err != nil {
+		return nil, fmt.Errorf("make a bridge's folder: %w", err)
+	}
+	theirs, err := p.pipes()
+	defer closeAll(theirs)
+	if err == nil {
+		p.cmd = exec.Command(node, append(slices.Clone(cfg.NodeArgs), script)...)
+		p.cmd.Env = environment(node, p.home)
+		p.cmd.Dir = p.home
+		p.cmd.ExtraFiles = theirs[:2]
+		p.cmd.Stdout, p.cmd.Stderr = theirs[2], theirs[3]
+		p.cmd.SysProcAttr = processAttributes()
+		err = s.start(p.cmd)
+	}
+	if err != nil {
+		p.close()
 		return nil, fmt.Errorf("start %s: %w", node, err)
 	}
 	return p, nil
+}
+
+// pipes makes the pipes, and gives the process's ends of descriptors 3, 4, 1 and 2.
+func (p *process) pipes() (theirs []*os.File, err error) {
+	for _, ours := range []**os.File{&p.in, &p.out, &p.stdout, &p.stderr} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return theirs, err
+		}
+		if ours == &p.in {
+			r, w = w, r
+		}
+		*ours, theirs = r, append(theirs, w)
+	}
+	return theirs, nil
 }
 
 // environment is all that a bridge sees: never the hub's own, which holds secrets, and things that

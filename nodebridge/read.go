@@ -106,6 +106,7 @@ func (b *Bridge) message(f Frame) error {
 // for all.
 func (b *Bridge) end(s *slot, id uint32) {
 	s.call.Store(nil)
+	b.inFlight.Add(-1)
 	b.reading.ended = append(b.reading.ended, id)
 }
 
@@ -114,7 +115,6 @@ func (b *Bridge) freeEnded() {
 	if len(r.ended) == 0 {
 		return
 	}
-	b.inFlight.Add(-int64(len(r.ended)))
 	b.mu.Lock()
 	for _, id := range r.ended {
 		b.calls.at(id & indexMask).module.endLocked(b)
