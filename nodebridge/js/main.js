@@ -3,7 +3,9 @@ import './primordials.js'
 import { writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { Bridge } from './bridge.js'
+import { capture } from './console.js'
 import { MAX_MESSAGE } from './frames.js'
+import { guard } from './guard.js'
 import { Outgoing } from './outgoing.js'
 
 const CHUNK = 64 << 10 // what a pipe holds
@@ -23,6 +25,8 @@ function die (code, message) {
 const output = new Socket({ fd: 4, readable: false, writable: true })
 output.on('error', () => die(0))
 const bridge = new Bridge(new Outgoing(output, MAX_MESSAGE))
+capture((level, message) => bridge.log(level, message, ''))
+guard(text => bridge.log('error', text, ''))
 
 const input = new Socket({
   fd: 3,

@@ -1,0 +1,74 @@
+// Guards keep one execution's harm to itself: what it throws where nobody catches, and its attempts to
+// end the process.
+import { current, enter } from './context.js'
+import { describeText } from './loader.js'
+import { apply } from './primordials.js'
+
+const raised = new WeakSet() // errors that refuse made; their executions know of them
+
+// guard has errors that nobody caught end the execution that caused them, or given to nobody(text).
+export function guard (nobody) {
+  guardErrors(nobody)
+  guardExits()
+}
+
+function guardErrors (nobody) {
+  const uncaught = thrown => {
+    const owner = current()
+    try {
+      if (typeof thrown === 'object' && thrown !== null && raised.has(thrown)) return
+      if (owner === undefined) nobody(describeText(thrown, []))
+      else if (owner.done) owner.log('error', describeText(thrown, owner.module?.dirs ?? owner.dirs))
+      else owner.throw(thrown)
+    } finally {
+      enter(owner)
+    }
+  }
+  const handlers = { __proto__: null, uncaughtException: uncaught, unhandledRejection: uncaught }
+  const listen = () => {
+    for (const type in handlers) if (!process.listeners(type).includes(handlers[type])) on.call(process, type, handlers[type])
+  }
+  const { on, emit, removeAllListeners, removeListener } = process
+
+  // Listeners of functions would see the errors of others, and could end the process by throwing.
+  process.emit = function (type, ...args) {
+    if (type in handlers) {
+      handlers[type](args[0])
+      return true
+    }
+    return apply(emit, this, [type, ...args])
+  }
+  process.removeAllListeners = function (...args) {
+    apply(removeAllListeners, this, args)
+    listen()
+    return this
+  }
+  process.removeListener = process.off = function (...args) {
+    apply(removeListener, this, args)
+    listen()
+    return this
+  }
+  listen()
+}
+
+function guardExits () {
+  process.exit = function exit (code = process.exitCode) { refuse(`process.exit(${code ?? ''})`) }
+  process.reallyExit = function reallyExit (code) { refuse(`process.reallyExit(${code ?? ''})`) }
+  process.abort = function abort () { refuse('process.abort()') }
+  const { kill } = process
+  process.kill = function (pid, signal) {
+    // 0 and negative numbers are groups of processes, to which this one belongs or may belong.
+    if ((pid == process.pid || pid <= 0) && signal !== 0) refuse(`process.kill(${pid})`) // eslint-disable-line eqeqeq
+    return apply(kill, this, [pid, signal])
+  }
+}
+
+// refuse ends the execution that asks to end the process, and stops it by throwing.
+function refuse (what) {
+  const owner = current()
+  const error = new Error(`The function called ${what}; it shares its process with others, so only this execution ends.`)
+  error.name = 'ProcessExit'
+  raised.add(error)
+  if (owner !== undefined && !owner.done) owner.throw(error)
+  throw error
+}
