@@ -1,0 +1,113 @@
+package tenants
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/livefn/livefn/internal/fault"
+)
+
+// Function is a named function with its versions. It is never changed: a publish replaces it.
+type Function struct {
+	Name     string
+	Latest   int // the newest ready version; 0: none is
+	versions []*Version
+}
+
+// Versions lists the versions, oldest first.
+func (fn *Function) Versions() []*Version { return slices.Clone(fn.versions) }
+
+// Version gives a version by its number; nil if there is none.
+func (fn *Function) Version(number int) *Version {
+	i, ok := slices.BinarySearchFunc(fn.versions, number, func(v *Version, n int) int { return v.Number - n })
+	if !ok {
+		return nil
+	}
+	return fn.versions[i]
+}
+
+// MarshalJSON gives {name, latest, versions, state, updatedAt, settings}: state and settings are the
+// latest version's, or, if none is ready, the newest one's.
+func (fn *Function) MarshalJSON() ([]byte, error) {
+	newest := fn.versions[len(fn.versions)-1]
+	current := fn.Version(fn.Latest)
+	if current == nil {
+		current = newest
+	}
+	return json.Marshal(struct {
+		Name      string       `json:"name"`
+		Latest    int          `json:"latest"`
+		Versions  int          `json:"versions"`
+		State     VersionState `json:"state"`
+		UpdatedAt string       `json:"updatedAt"`
+		Settings  Settings     `json:"settings"`
+	}{fn.Name, fn.Latest, len(fn.versions), current.State, shownTime(newest.CreatedAt), current.Settings})
+}
+
+// VersionState says whether a version can be called.
+type VersionState string
+
+// The states of a version.
+const (
+	Ready  VersionState = "ready"
+	Broken VersionState = "broken" // it could not be installed or loaded; Error says why
+)
+
+// Version is one immutable version of a function.
+type Version struct {
+	Tenant, Function string
+	Number           int
+	State            VersionState
+	Hash             string // sha256 of its files and settings, hex
+	Dir              string // absolute folder of its files and node_modules
+	Settings         Settings
+	CreatedAt        time.Time
+	Installed        map[string]string // its direct dependencies and their installed versions
+	Took             time.Duration     // what publishing took
+	Error            string            // why it is broken
+
+	registry *Registry
+}
+
+// MarshalJSON gives {name, version, state, hash, createdAt, installed, ms, error, settings}.
+func (v *Version) MarshalJSON() ([]byte, error) {
+	installed := v.Installed
+	if installed == nil {
+		installed = map[string]string{}
+	}
+	return json.Marshal(struct {
+		Name      string            `json:"name"`
+		Version   int               `json:"version"`
+		State     VersionState      `json:"state"`
+		Hash      string            `json:"hash"`
+		CreatedAt string            `json:"createdAt"`
+		Installed map[string]string `json:"installed"`
+		MS        int64             `json:"ms"`
+		Error     string            `json:"error,omitempty"`
+		Settings  Settings          `json:"settings"`
+	}{v.Function, v.Number, v.State, v.Hash, shownTime(v.CreatedAt), installed, v.Took.Milliseconds(), v.Error, v.Settings})
+}
+
+// Log gives what installing it printed.
+func (v *Version) Log() ([]byte, error) {
+	b, err := v.registry.store.Get(logKey(v.Tenant, v.Function, v.Number))
+	if err != nil {
+		return nil, fmt.Errorf("read the install log of %s@%d: %w", v.Function, v.Number, err)
+	}
+	return b, nil
+}
+
+// Source gives its files as they were published.
+func (v *Version) Source() (map[string][]byte, error) { return readTree(v.Dir) }
+
+// Lock gives its lock file; nil if it has no dependencies.
+func (v *Version) Lock() ([]byte, error) { return readIfThere(v.Dir, lockFile) }
+
+func shownTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// unready is the fault of a publish that gave a broken version.
+func (v *Version) unready(code fault.Code, cause error) error {
+	return fault.Because(cause, code, "Version %d of %s is broken: %s", v.Number, v.Function, v.Error)
+}

@@ -1,0 +1,33 @@
+package tenants
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// Every key of this package. Values are one format byte and JSON. Parts are names without slashes.
+//
+//	t/t/<tenant>                                   tenantRecord
+//	t/k/<sha256 of the key, hex>                   keyRecord
+//	t/f/<tenant>/<function>                        functionRecord; stays when the function is deleted, so that
+//	                                               version numbers are never used again
+//	t/v/<tenant>/<function>/<number, 10 digits>    versionRecord
+//	t/l/<tenant>/<function>/<number, 10 digits>    the install's log, as it was
+const (
+	tenantsPrefix   = "t/t/"
+	keysPrefix      = "t/k/"
+	functionsPrefix = "t/f/"
+	versionsPrefix  = "t/v/"
+)
+
+func tenantKey(tenant string) []byte       { return []byte(tenantsPrefix + tenant) }
+func keyKey(hash [32]byte) []byte          { return []byte(keysPrefix + hex.EncodeToString(hash[:])) }
+func functionKey(tenant, fn string) []byte { return []byte(functionsPrefix + tenant + "/" + fn) }
+func versionKey(tenant, fn string, n int) []byte {
+	return fmt.Appendf(nil, "%s%s/%s/%010d", versionsPrefix, tenant, fn, n)
+}
+func logKey(tenant, fn string, n int) []byte {
+	return fmt.Appendf(nil, "t/l/%s/%s/%010d", tenant, fn, n)
+}
+func partsOf(key []byte) []string { return strings.Split(string(key), "/")[2:] }

@@ -1,0 +1,58 @@
+package tenants
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/store"
+)
+
+// recordFormat is the first byte of every record; JSON follows. Formats are only ever added.
+const recordFormat = 1
+
+type tenantRecord struct {
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+type keyRecord struct {
+	Tenant    string    `json:"tenant"`
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+type functionRecord struct {
+	Latest  int  `json:"latest"` // 0: none is ready
+	Next    int  `json:"next"`   // number of the next version
+	Deleted bool `json:"deleted,omitempty"`
+}
+
+type versionRecord struct {
+	State     VersionState      `json:"state"`
+	Hash      string            `json:"hash"`
+	Folder    string            `json:"folder"` // below the tenant's
+	Settings  storedSettings    `json:"settings"`
+	CreatedAt time.Time         `json:"createdAt"`
+	Installed map[string]string `json:"installed,omitempty"`
+	Took      time.Duration     `json:"took"`
+	Error     string            `json:"error,omitempty"`
+}
+
+func putRecord(key []byte, v any) store.Op {
+	b, err := json.Marshal(v)
+	if err != nil { // records are plain structs
+		panic(fmt.Sprintf("encode %s: %v", key, err))
+	}
+	return store.Op{Key: key, Value: append([]byte{recordFormat}, b...)}
+}
+
+func readRecord(key, b []byte, v any) error {
+	if len(b) == 0 || b[0] != recordFormat {
+		return fault.New(fault.Internal, "The record %s has a format that this version of livefn does not know.", key)
+	}
+	if err := json.Unmarshal(b[1:], v); err != nil {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	return nil
+}

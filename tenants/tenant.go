@@ -1,0 +1,94 @@
+package tenants
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/livefn/livefn/internal/fault"
+)
+
+// Tenant is a customer: what it owns.
+type Tenant struct {
+	name      string
+	createdAt time.Time
+	functions atomic.Pointer[map[string]*Function] // the map and its values are replaced, never changed
+
+	mu         sync.Mutex             // guards publishing, and changes of functions
+	publishing map[string]*sync.Mutex // by function: its publishes take turns
+	records    map[string]functionRecord
+}
+
+func newTenant(name string, createdAt time.Time) *Tenant {
+	t := &Tenant{name: name, createdAt: createdAt, publishing: map[string]*sync.Mutex{}, records: map[string]functionRecord{}}
+	t.functions.Store(&map[string]*Function{})
+	return t
+}
+
+// Name gives the tenant's name.
+func (t *Tenant) Name() string { return t.name }
+
+// CreatedAt says when it was made.
+func (t *Tenant) CreatedAt() time.Time { return t.createdAt }
+
+// Resolve gives the version that a reference means: name or name@latest is the newest ready one,
+// name@3 the third. ref is not kept.
+func (t *Tenant) Resolve(ref string) (*Version, error) {
+	name, wanted, given := strings.Cut(ref, "@")
+	fn, err := t.Function(name)
+	if err != nil {
+		return nil, err
+	}
+	number := fn.Latest
+	if given && wanted != "latest" {
+		if number, err = strconv.Atoi(wanted); err != nil || number < 1 {
+			return nil, fault.New(fault.NotFound, "The function %q has no version or alias %q.", name, wanted)
+		}
+	}
+	if number == 0 {
+		return nil, fault.New(fault.VersionBroken, "No version of the function %q is ready. %s", name, fn.versions[len(fn.versions)-1].Error)
+	}
+	v := fn.Version(number)
+	switch {
+	case v == nil:
+		return nil, fault.New(fault.NotFound, "The function %q has no version %d; its latest is %d.", strings.Clone(name), number, fn.Latest)
+	case v.State == Broken:
+		return nil, fault.New(fault.VersionBroken, "Version %d of the function %q is broken. %s", number, strings.Clone(name), v.Error)
+	}
+	return v, nil
+}
+
+// Function gives a function by its name.
+func (t *Tenant) Function(name string) (*Function, error) {
+	if fn, ok := (*t.functions.Load())[name]; ok {
+		return fn, nil
+	}
+	return nil, fault.New(fault.NotFound, "There is no function %q.", strings.Clone(name))
+}
+
+// Functions lists the functions by name.
+func (t *Tenant) Functions() []*Function {
+	var fns []*Function
+	for _, fn := range *t.functions.Load() {
+		fns = append(fns, fn)
+	}
+	slices.SortFunc(fns, func(a, b *Function) int { return cmp.Compare(a.Name, b.Name) })
+	return fns
+}
+
+// checkName says what is wrong with the name of a tenant or function.
+func checkName(what, name string) error {
+	ok := len(name) >= 1 && len(name) <= 64
+	for i := 0; ok && i < len(name); i++ {
+		c := name[i]
+		ok = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
+	}
+	if !ok {
+		return fault.New(fault.InvalidRequest, "%q is not a %s's name: 1 to 64 letters, digits, _ and -.", name, what)
+	}
+	return nil
+}
