@@ -1,0 +1,145 @@
+package hub
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/nodebridge"
+)
+
+// State of an execution.
+type State uint8
+
+// The states. The last three are final.
+const (
+	Queued State = iota + 1
+	Running
+	Pausing
+	Paused
+	Succeeded
+	Failed
+	Cancelled
+)
+
+var stateNames = [...]string{"", "queued", "running", "pausing", "paused", "succeeded", "failed", "cancelled"}
+
+func (s State) String() string { return stateNames[s] }
+
+// Ended reports whether the state is final.
+func (s State) Ended() bool { return s >= Succeeded }
+
+// MarshalText gives the state's name.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads a state's name.
+func (s *State) UnmarshalText(b []byte) error {
+	for i, n := range stateNames {
+		if i > 0 && n == string(b) {
+			*s = State(i)
+			return nil
+		}
+	}
+	return fault.New(fault.InvalidRequest, "%q is not a state; the states are queued, running, pausing, paused, succeeded, failed and cancelled", b)
+}
+
+// step is something that moves an execution from state to state.
+type step uint8
+
+const (
+	stepDispatch step = iota // a bridge took it
+	stepPause                // somebody asked for a pause
+	stepPark                 // the function emitted paused
+	stepGoOn                 // the pause came to nothing: refused arguments, or its time passed
+	stepResume
+	stepSucceed
+	stepFail
+	stepCancel
+	stepLose // the bridge died, or the hub did, and it can run again
+)
+
+// transitions is every legal move; what is not here is refused.
+var transitions = map[State]map[step]State{
+	Queued:  {stepDispatch: Running, stepPause: Paused, stepFail: Failed, stepCancel: Cancelled},
+	Running: {stepPause: Pausing, stepPark: Paused, stepSucceed: Succeeded, stepFail: Failed, stepCancel: Cancelled, stepLose: Queued},
+	Pausing: {stepPark: Paused, stepGoOn: Running, stepSucceed: Succeeded, stepFail: Failed, stepCancel: Cancelled, stepLose: Paused},
+	Paused:  {stepResume: Queued, stepCancel: Cancelled},
+}
+
+// next gives the state that step leads to, or a conflict that says where the execution is.
+func (s State) next(st step) (State, error) {
+	if to, ok := transitions[s][st]; ok {
+		return to, nil
+	}
+	return s, fault.New(fault.Conflict, "The execution is %s.", s)
+}
+
+// Execution is one run of one function version: a call while it runs, or a durable one.
+type Execution struct {
+	t *tenant
+
+	mu         sync.Mutex // guards all below but shown
+	rec        Record     // decided
+	durable    bool
+	run        *attempt // the current attempt; nil while queued, parked or ended
+	stream     *stream  // nil for a call until somebody needs it
+	repliers   []Replier
+	pauseTimer *time.Timer
+	limitTimer *time.Timer // the caller's or function's timeout
+	evicted    bool        // no longer in tenant.live: look it up again
+	dropped    int         // events that found the store's queue full since the last that did not
+	admitted   bool        // holds one of the tenant's places for durable executions
+
+	shown   atomic.Pointer[Record] // durable only: the last record that is on disk
+	first   attempt
+	replier [1]Replier // backs repliers for the usual one
+}
+
+// attempt is one try at running an execution; it receives the frames of its call.
+type attempt struct {
+	x    *Execution
+	call nodebridge.Call
+}
+
+// ID gives the execution's id, a ULID.
+func (x *Execution) ID() string { return x.rec.ID }
+
+// View shows the execution: a durable one as it is on disk, a call as it is.
+func (x *Execution) View() View {
+	if r := x.shown.Load(); r != nil {
+		return View{r}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	r := x.rec
+	return View{&r}
+}
+
+// moveLocked takes a step by the table.
+func (x *Execution) moveLocked(st step) error {
+	to, err := x.rec.State.next(st)
+	if err != nil {
+		err.(*fault.Fault).Execution = x.rec.ID
+		return err
+	}
+	x.rec.State = to
+	if to.Ended() {
+		x.rec.EndedAt = now()
+		x.rec.Inbox = nil
+	}
+	if st != stepPause && st != stepDispatch && x.pauseTimer != nil {
+		x.pauseTimer.Stop()
+		x.pauseTimer = nil
+	}
+	if to != Running && to != Pausing {
+		x.run = nil
+		if x.limitTimer != nil {
+			x.limitTimer.Stop()
+			x.limitTimer = nil
+		}
+	}
+	return nil
+}
+
+func now() int64 { return time.Now().UnixMilli() }

@@ -1,0 +1,188 @@
+package hub
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/puzpuzpuz/xsync/v3"
+
+	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/store"
+	"github.com/livefn/livefn/nodebridge"
+	"github.com/livefn/livefn/tenants"
+)
+
+// Config sets a hub's limits. Zero values are the defaults given beside the fields.
+type Config struct {
+	MaxEvent      int           // bytes of one event's data: 1 MiB. A larger one is replaced by a log event that says so
+	MaxPayload    int           // bytes of a durable execution's arguments, resume arguments or result: 16 MiB
+	MaxDurable    int           // durable executions of one tenant that run at once: 10,000; more wait in the queue
+	MaxQueued     int64         // bytes that wait for the store's next group, above which events of durable executions are dropped: 64 MiB
+	MaxInbox      int           // events kept for an execution that does not run: 1,000
+	MaxLost       int           // times an execution may lose its bridge before it fails: 5
+	PauseTimeout  time.Duration // how long a function may take to pause, where its settings say nothing: 30 s
+	CallArgs      int           // bytes up to which a running call shows its arguments: 4 KiB; -1: none
+	KeyTTL        time.Duration // how long an idempotency key holds: 24 h
+	RetryOverload time.Duration // pause before a durable execution that found no room tries again: 100 ms
+}
+
+func (c Config) withDefaults() Config {
+	or := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	or(&c.MaxEvent, 1<<20)
+	or(&c.MaxPayload, 16<<20)
+	or(&c.MaxDurable, 10_000)
+	if c.MaxQueued == 0 {
+		c.MaxQueued = 64 << 20
+	}
+	or(&c.MaxInbox, 1_000)
+	or(&c.MaxLost, 5)
+	or(&c.CallArgs, 4<<10)
+	orDuration := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	orDuration(&c.PauseTimeout, 30*time.Second)
+	orDuration(&c.KeyTTL, 24*time.Hour)
+	orDuration(&c.RetryOverload, 100*time.Millisecond)
+	return c
+}
+
+// Hub runs executions and shows them to who watches.
+type Hub struct {
+	cfg      Config
+	log      *slog.Logger
+	store    *store.Store
+	registry *tenants.Registry
+	bridges  Bridges
+	epoch    string // of streams that live as long as this process
+
+	tenants *xsync.MapOf[string, *tenant]
+	batch   nodebridge.Batch // what the store's callbacks touched; the committer's alone
+
+	ready    chan struct{} // closed once Run has recovered what the last process left
+	mu       sync.Mutex    // guards stopping, and tasks.Add against tasks.Wait
+	stopping bool
+	stop     chan struct{} // closed when Run ends: nothing new is begun
+	tasks    sync.WaitGroup
+}
+
+// New makes a hub. It becomes live with Run.
+func New(cfg Config, st *store.Store, registry *tenants.Registry, bridges Bridges, log *slog.Logger) *Hub {
+	h := &Hub{
+		cfg: cfg.withDefaults(), log: log, store: st, registry: registry, bridges: bridges, epoch: newEpoch(),
+		tenants: xsync.NewMapOf[string, *tenant](), ready: make(chan struct{}), stop: make(chan struct{}),
+	}
+	st.OnCommitted(h.batch.Flush)
+	registry.SetCheck(h.check)
+	registry.OnChange(h.changed)
+	return h
+}
+
+// Run recovers the executions that the last process left, then waits for ctx. When it returns, the
+// hub begins nothing further; what runs in bridges is ended by whoever runs them.
+func (h *Hub) Run(ctx context.Context) error {
+	if err := h.recover(ctx); err != nil {
+		return err
+	}
+	close(h.ready)
+	<-ctx.Done()
+	h.mu.Lock()
+	h.stopping = true
+	close(h.stop)
+	h.mu.Unlock()
+	h.tasks.Wait()
+	return nil
+}
+
+// Ready is closed once executions of the last process are recovered.
+func (h *Hub) Ready() <-chan struct{} { return h.ready }
+
+// spawn runs f in a goroutine that Run waits for; its context ends with Run's.
+func (h *Hub) spawn(f func(ctx context.Context)) {
+	h.mu.Lock()
+	if h.stopping {
+		h.mu.Unlock()
+		return
+	}
+	h.tasks.Add(1)
+	h.mu.Unlock()
+	go func() {
+		defer h.tasks.Done()
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		defer close(done)
+		go func() {
+			select {
+			case <-h.stop:
+			case <-done:
+			}
+			cancel()
+		}()
+		f(ctx)
+	}()
+}
+
+func (h *Hub) stopped() bool {
+	select {
+	case <-h.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// tenant gives the live part of a tenant. One that was deleted and made again is a new one.
+func (h *Hub) tenant(owner *tenants.Tenant) *tenant {
+	if t, ok := h.tenants.Load(owner.Name()); ok && t.owner == owner {
+		return t
+	}
+	t, _ := h.tenants.Compute(owner.Name(), func(t *tenant, ok bool) (*tenant, bool) {
+		if ok && t.owner == owner {
+			return t, false
+		}
+		return newTenant(h, owner), false
+	})
+	return t
+}
+
+// check loads a version in a bridge, so that a broken one is known at publish.
+func (h *Hub) check(ctx context.Context, v *tenants.Version) error {
+	owner, err := h.registry.Tenant(v.Tenant)
+	if err != nil {
+		return err
+	}
+	_, err = h.bridges.Load(ctx, v.Tenant, h.tenant(owner).module(v))
+	return err
+}
+
+// changed forgets the routes of a tenant whose functions changed.
+func (h *Hub) changed(name string) {
+	if t, ok := h.tenants.Load(name); ok {
+		t.routes.Store(xsync.NewMapOf[string, *route]())
+	}
+}
+
+// newEpoch gives an epoch that was never used before.
+func newEpoch() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (Go 1.24)
+	return hex.EncodeToString(b[:])
+}
+
+func versionRef(fn string, v int) string { return fn + "@" + strconv.Itoa(v) }
+
+// unknownExecution is the answer to an id that this tenant does not have.
+func unknownExecution(id string) error {
+	f := fault.New(fault.NotFound, "There is no execution %q. A call is known while it runs; a durable execution as long as it is kept.", id)
+	return f
+}

@@ -1,0 +1,220 @@
+package hub
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/puzpuzpuz/xsync/v3"
+
+	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/nodebridge"
+	"github.com/livefn/livefn/tenants"
+)
+
+// tenant is the live part of one tenant.
+type tenant struct {
+	hub   *Hub
+	name  string
+	owner *tenants.Tenant
+
+	routes  atomic.Pointer[xsync.MapOf[string, *route]] // by reference as callers write it; swapped on every change
+	modules *xsync.MapOf[string, *nodebridge.Module]    // by name@version: one module a version, whatever reference led to it
+	live    *xsync.MapOf[string, *Execution]            // by id: every execution that has an owner in memory
+	pending *xsync.MapOf[string, *keyed]                // idempotency keys whose record is not on disk yet
+
+	lifecycle atomic.Int32 // subscriptions that may see function.*; 0: calls need not say when they start and end
+	wildRuns  atomic.Int32 // patterns that may match execution.*
+
+	mu        sync.Mutex // guards all below
+	functions map[string]*stream
+	wild      atomic.Pointer[[]*Subscription] // changed under mu, read without
+	running   int                             // durable executions that hold a place
+	waiting   []*Execution                    // queued ones that wait for a place
+}
+
+// route is where calls of one reference go.
+type route struct {
+	version *tenants.Version
+	module  *nodebridge.Module
+}
+
+func newTenant(h *Hub, owner *tenants.Tenant) *tenant {
+	t := &tenant{
+		hub: h, name: owner.Name(), owner: owner,
+		modules:   xsync.NewMapOf[string, *nodebridge.Module](),
+		live:      xsync.NewMapOf[string, *Execution](),
+		pending:   xsync.NewMapOf[string, *keyed](),
+		functions: map[string]*stream{},
+	}
+	t.routes.Store(xsync.NewMapOf[string, *route]())
+	return t
+}
+
+// route resolves a reference (name, name@version). ref is not kept.
+func (t *tenant) route(ref string) (*route, error) {
+	routes := t.routes.Load()
+	if r, ok := routes.Load(ref); ok {
+		return r, nil
+	}
+	v, err := t.owner.Resolve(ref)
+	if err != nil {
+		return nil, err
+	}
+	r := &route{v, t.module(v)}
+	routes.Store(strings.Clone(ref), r) // the map read before Resolve: if a publish came between, this one is gone already
+	return r, nil
+}
+
+// module gives the one module of a version.
+func (t *tenant) module(v *tenants.Version) *nodebridge.Module {
+	m, _ := t.modules.LoadOrCompute(versionRef(v.Function, v.Number), func() *nodebridge.Module {
+		return nodebridge.NewModule(nodebridge.Module{
+			Function: v.Function, Version: v.Number, Tenant: v.Tenant, Dir: v.Dir,
+			Tail: v.Settings.TailArgument(), Env: v.Settings.Env,
+		})
+	})
+	return m
+}
+
+// subscribe attaches sub to the stream with its name.
+func (t *tenant) subscribe(sub *Subscription, since Since) error {
+	kind, rest, _ := strings.Cut(sub.pattern, ".")
+	switch kind {
+	case "execution":
+		return t.subscribeExecution(sub, rest, since)
+	case "function":
+		if _, err := t.owner.Function(rest); err != nil {
+			return err
+		}
+		t.lifecycle.Add(1)
+		t.mu.Lock()
+		s := t.functions[rest]
+		if s == nil {
+			s = newStream(t, sub.pattern, newEpoch(), 0)
+			t.functions[rest] = s
+		}
+		sub.stream = s
+		s.attach(sub, since) // under t.mu, so that the stream is not dropped as unwatched before
+		t.mu.Unlock()
+		return nil
+	default:
+		return fault.New(fault.NotFound, "There is no stream %q; there are execution.<id> and function.<name>.", sub.pattern)
+	}
+}
+
+func (t *tenant) subscribeWild(sub *Subscription) {
+	t.countWild(sub.pattern, 1)
+	t.mu.Lock()
+	var subs []*Subscription
+	if p := t.wild.Load(); p != nil {
+		subs = append(subs, *p...)
+	}
+	subs = append(subs, sub)
+	t.wild.Store(&subs)
+	t.mu.Unlock()
+}
+
+// countWild keeps the counters that tell calls whether somebody may be looking.
+func (t *tenant) countWild(pattern string, n int32) {
+	switch token, _, _ := strings.Cut(pattern, "."); token {
+	case "function":
+		t.lifecycle.Add(n)
+	case "execution":
+		t.wildRuns.Add(n)
+	case "*", ">":
+		t.lifecycle.Add(n)
+		t.wildRuns.Add(n)
+	}
+}
+
+// unsubscribe forgets a closed subscription.
+func (t *tenant) unsubscribe(sub *Subscription) {
+	if sub.stream == nil {
+		t.mu.Lock()
+		var subs []*Subscription
+		for _, have := range *t.wild.Load() {
+			if have != sub {
+				subs = append(subs, have)
+			}
+		}
+		t.wild.Store(&subs)
+		t.mu.Unlock()
+		t.countWild(sub.pattern, -1)
+		t.forgetUnwatched()
+		return
+	}
+	last := sub.stream.unsubscribe(sub)
+	kind, rest, _ := strings.Cut(sub.pattern, ".")
+	switch {
+	case kind == "function":
+		t.lifecycle.Add(-1)
+		t.forgetUnwatched()
+	case last:
+		if x, ok := t.live.Load(rest); ok {
+			x.evictIfIdle()
+		}
+	}
+}
+
+// forgetUnwatched drops the streams of functions at which nobody looks. What happens meanwhile is not
+// published, so the next subscription begins in a new epoch.
+func (t *tenant) forgetUnwatched() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for fn, s := range t.functions {
+		if !t.watchedLocked(s) {
+			delete(t.functions, fn)
+		}
+	}
+}
+
+func (t *tenant) watchedLocked(s *stream) bool {
+	s.mu.Lock()
+	n := len(s.subs)
+	s.mu.Unlock()
+	return n > 0 || t.wildMatches(s.name)
+}
+
+func (t *tenant) wildMatches(name string) bool {
+	if p := t.wild.Load(); p != nil {
+		for _, sub := range *p {
+			if matches(sub.pattern, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// publishWild delivers ev to the patterns that match its stream.
+func (t *tenant) publishWild(ev *Event, b *nodebridge.Batch) {
+	p := t.wild.Load()
+	if p == nil || len(*p) == 0 {
+		return
+	}
+	evs := []*Event{ev}
+	for _, sub := range *p {
+		if matches(sub.pattern, ev.Stream) {
+			sub.deliver(evs, b)
+		}
+	}
+}
+
+// publishLifecycle tells function.<name> what happened to one of its executions, if somebody looks.
+func (t *tenant) publishLifecycle(fn, eventType string, at int64, data []byte, b *nodebridge.Batch) {
+	if t.lifecycle.Load() == 0 {
+		return
+	}
+	name := "function." + fn
+	t.mu.Lock()
+	s := t.functions[fn]
+	if s == nil && t.wildMatches(name) {
+		s = newStream(t, name, newEpoch(), 0)
+		t.functions[fn] = s
+	}
+	t.mu.Unlock()
+	if s != nil {
+		s.publish(&Event{Stream: name, Type: eventType, Time: at, Data: data}, b)
+	}
+}
