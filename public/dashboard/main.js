@@ -1,0 +1,41 @@
+// The dashboard: SDK → store → views, one way. It uses the public API alone.
+//
+//   store.js      what is known, and the actions that change it; tells that something changed
+//   route.js      the address bar's #/… as {function, execution}
+//   views/*.js    elements built once, with update(state); format.js and dom.js help them
+//
+// For tests, elements carry data-testid:
+//
+//   signin-key, signin-submit        the key and the button of the sign-in page
+//   status                           the connection; data-status: connecting | open | reconnecting | closed
+//   function-<name>                  a function in the list (a link)
+//   call-args, call-submit,          the arguments, Call, Start durable, and what came of it
+//   start-submit, call-result        (call-result has data-state: running | paused | succeeded | failed | started)
+//   execution-<id>, state-<id>       a row of the executions (a link) and its state (data-state)
+//   detail, detail-state             the open execution (data-execution: its id) and its state (data-state)
+//   pause, resume, resume-args,      what can be done with it; resume-args and resume while it is paused
+//   cancel
+//   send-type, send-data, send-submit  an event to send into it
+//   event-row                        one event of it (data-type, data-offset)
+//   detail-result                    its result or error
+
+import { keyFromAddress } from './route.js'
+import { Store } from './store.js'
+import { shell } from './views/shell.js'
+import { signin } from './views/signin.js'
+
+const store = new Store({ key: keyFromAddress() })
+const views = [signin(store), shell(store)]
+document.getElementById('app').append(...views.map(view => view.element))
+
+const update = () => {
+  for (const view of views) view.update(store.state)
+}
+store.onchange = update
+update()
+store.begin()
+
+// Time passes: running executions count their seconds while somebody looks.
+setInterval(() => {
+  if (!document.hidden && store.state.status !== 'signed-out') store.changed()
+}, 1000)

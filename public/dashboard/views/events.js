@@ -1,0 +1,84 @@
+import { h, show, text } from '../dom.js'
+import { clock, json } from '../format.js'
+
+/** An execution's events, newest at the bottom, followed until the reader scrolls up. */
+export function events () {
+  const list = h('div', { class: 'events', tabindex: 0, role: 'log', 'aria-label': 'Events', onscroll: () => { following = atEnd() } })
+  const latest = h('button', { class: 'button small latest', type: 'button', onclick: () => { following = true; follow() } }, 'Latest ↓')
+  const empty = h('p', { class: 'note' })
+  const element = h('div', { class: 'events-box' }, list, empty, latest)
+  const summary = h('span', { class: 'muted' })
+  let following = true
+  let of // the Detail whose events are shown
+  let first = 0 // index of the first row among all events that came
+  let next = 0
+
+  const atEnd = () => list.scrollHeight - list.scrollTop - list.clientHeight < 24
+  const follow = () => { list.scrollTop = list.scrollHeight }
+  new ResizeObserver(() => following && follow()).observe(list)
+
+  return {
+    element,
+    summary,
+    update (d) {
+      if (of !== d) {
+        of = d
+        first = next = 0
+        following = true
+        list.replaceChildren()
+      }
+      const total = d.dropped + d.events.length
+      for (; first < Math.min(d.dropped, next); first++) list.firstChild.remove()
+      first = Math.max(first, d.dropped)
+      next = Math.max(next, first)
+      const rows = document.createDocumentFragment()
+      for (; next < total; next++) rows.append(row(d.events[next - d.dropped]))
+      if (rows.firstChild) {
+        list.append(rows)
+        if (following) follow()
+      }
+      show(latest, !following)
+      show(list, total)
+      if (show(empty, !total)) text(empty, d.lagging ? 'Waiting for events…' : 'No events.')
+      text(summary, d.dropped ? `newest ${d.events.length} of ${total.toLocaleString()}` : total || '')
+    }
+  }
+}
+
+function row (event) {
+  const log = event.type === 'log' && event.data?.message !== undefined
+  const level = log ? event.data.level ?? 'info' : undefined
+  const brief = h('span', { class: 'event-data' })
+  if (log) text(brief, typeof event.data.message === 'string' ? event.data.message : JSON.stringify(event.data.message))
+  else if (event.data !== null && event.data !== undefined) text(brief, short(lifecycle(event)))
+  const whole = h('pre', { class: 'json' })
+  return h('details', {
+    class: 'event',
+    'data-testid': 'event-row',
+    'data-type': event.type,
+    'data-offset': event.offset,
+    'data-level': level,
+    'data-kind': log ? 'log' : event.type.startsWith('execution.') ? 'state' : 'own',
+    ontoggle: toggled => {
+      if (toggled.target.open && !whole.firstChild) json(whole, event.data)
+    }
+  },
+  h('summary', {},
+    h('time', { datetime: event.time, title: event.time }, clock(event.time)),
+    h('span', { class: 'event-type' }, log ? level : event.type.replace(/^execution\./, '')),
+    brief),
+  whole)
+}
+
+/** Of a change of state, what its type does not say already. */
+function lifecycle ({ type, data }) {
+  if (!type.startsWith('execution.') || typeof data !== 'object') return data
+  const { execution, function: name, version, state, ...rest } = data
+  if (rest.attempt === 1) delete rest.attempt
+  return Object.keys(rest).length ? rest : undefined
+}
+
+function short (value) {
+  const whole = value === undefined ? '' : JSON.stringify(value)
+  return whole.length > 300 ? `${whole.slice(0, 300)}…` : whole
+}

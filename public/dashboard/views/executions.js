@@ -1,0 +1,71 @@
+import { h, keyed, set, show, text } from '../dom.js'
+import { ago, duration, shortId } from '../format.js'
+import { href } from '../route.js'
+import { newestFirst } from '../store.js'
+import { chip, problem, progress } from './parts.js'
+
+const ROWS = 100
+const FILTERS = { all: () => true, active: x => !['succeeded', 'failed', 'cancelled', 'paused'].includes(x.state), paused: x => x.state === 'paused', failed: x => x.state === 'failed' }
+
+/** Executions, newest first, as they live. */
+export function executions (store) {
+  let chosen = 'all'
+  const heading = h('h2', {}, 'Executions')
+  const tabs = Object.keys(FILTERS).map(name => h('button', {
+    type: 'button', class: 'tab', onclick: () => { chosen = name; store.changed() }
+  }, name[0].toUpperCase() + name.slice(1)))
+  const loading = h('div', { class: 'skeletons rows', 'aria-label': 'Loading executions' }, h('i'), h('i'), h('i'))
+  const failed = problem(() => store.loadExecutions())
+  const emptyTitle = h('strong')
+  const emptyText = h('p')
+  const empty = h('div', { class: 'empty' }, emptyTitle, emptyText)
+  const list = h('ul', { class: 'rows' })
+  const reconcile = keyed(row)
+  const element = h('section', { class: 'executions' },
+    h('div', { class: 'bar' }, heading, h('span', { class: 'grow' }), h('div', { class: 'tabs', role: 'group', 'aria-label': 'Which executions' }, tabs)),
+    h('div', { class: 'card flush' }, loading, failed.element, empty, list))
+
+  return {
+    element,
+    update (state) {
+      const of = state.route.function
+      const now = Date.now()
+      const all = [...state.executions.values()].filter(x => !of || x.function === of)
+      const shown = all.filter(FILTERS[chosen]).sort(newestFirst).slice(0, ROWS)
+      text(heading, of ? 'Executions' : 'All executions')
+      tabs.forEach((tab, i) => set(tab, { 'aria-pressed': String(Object.keys(FILTERS)[i] === chosen) }))
+      show(loading, !state.loaded && !shown.length)
+      failed.update(!shown.length && state.executionsError)
+      if (show(empty, state.loaded && !shown.length && !state.executionsError)) {
+        text(emptyTitle, all.length ? `None ${chosen}` : 'Nothing has run yet')
+        text(emptyText, all.length ? 'Executions appear here as their state changes.' : of ? 'Call it, or start it durable: it appears here while it runs.' : 'Choose a function and call it: it appears here while it runs.')
+      }
+      show(list, shown.length)
+      reconcile(list, shown.map(x => ({ x, now, of, current: state.route.execution === x.id })), ({ x }) => x.id)
+    }
+  }
+}
+
+function row ({ x }) {
+  const state = chip(`state-${x.id}`)
+  const name = h('span', { class: 'row-name' })
+  const bar = progress()
+  const took = h('span', { class: 'row-took' })
+  const when = h('span', { class: 'row-when' })
+  const link = h('a', { class: 'row', 'data-testid': `execution-${x.id}` },
+    state.element,
+    h('span', { class: 'row-what' }, name, h('code', { title: x.id }, shortId(x.id))),
+    bar.element, took, when)
+  return {
+    element: h('li', {}, link),
+    update ({ x, now, of, current }) {
+      state.update(x.state)
+      set(link, { href: href({ function: of, execution: x.id }), 'aria-current': current && 'true' })
+      if (show(name, !of)) text(name, x.function)
+      bar.update(['running', 'pausing', 'paused'].includes(x.state) && x.progress)
+      const end = x.endedAt ? +new Date(x.endedAt) : ['running', 'pausing'].includes(x.state) ? now : undefined
+      text(took, end && x.startedAt ? duration(Math.max(0, end - new Date(x.startedAt))) : '')
+      text(when, ago(x.createdAt, now))
+    }
+  }
+}

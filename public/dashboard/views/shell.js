@@ -1,0 +1,50 @@
+import { h, icon, icons, set, show, text } from '../dom.js'
+import { href } from '../route.js'
+import { brand } from './brand.js'
+import { detail } from './detail.js'
+import { executions } from './executions.js'
+import { functions } from './functions.js'
+import { panel } from './panel.js'
+
+const STATUS = {
+  connecting: 'Connecting',
+  open: 'Live',
+  reconnecting: 'Reconnecting',
+  closed: 'Offline'
+}
+
+/** Everything once signed in: functions on the left, the chosen one in the middle, an execution on the right. */
+export function shell (store) {
+  const label = h('span')
+  const status = h('span', { class: 'status', role: 'status', 'data-testid': 'status' }, h('span', { class: 'dot' }), label)
+  const out = h('button', { class: 'button quiet', type: 'button', onclick: () => store.signOut() }, icon(icons.out), h('span', { class: 'wide-only' }, 'Sign out'))
+
+  const side = functions(store)
+  const call = panel(store)
+  const list = executions(store)
+  const open = detail(store)
+  const middle = h('main', { class: 'middle', id: 'main' }, call.element, list.element)
+  const body = h('div', { class: 'body' }, side.element, middle, open.element)
+
+  const element = h('div', { class: 'shell' },
+    h('a', { class: 'skip', href: '#main', onclick: event => { event.preventDefault(); middle.querySelector('textarea, a, button')?.focus() } }, 'Skip to content'),
+    h('header', { class: 'top' }, h('a', { class: 'home', href: href(), 'aria-label': 'livefn, all executions' }, brand()), h('span', { class: 'grow' }), status, out),
+    body)
+
+  addEventListener('keydown', event => {
+    const { route } = store.state
+    if (event.key === 'Escape' && route.execution && !element.hidden) location.hash = href({ function: route.function })
+  })
+
+  return {
+    element,
+    update (state) {
+      if (!show(element, state.status !== 'signed-out' && (state.status !== 'connecting' || state.functions))) return
+      text(label, STATUS[state.status])
+      set(status, { 'data-status': state.status })
+      set(body, { 'data-open': state.route.execution ? 'execution' : state.route.function ? 'function' : 'home' })
+      document.title = state.route.function ? `${state.route.function} · livefn` : 'livefn'
+      for (const view of [side, call, list, open]) view.update(state)
+    }
+  }
+}
