@@ -62,16 +62,21 @@ export function json (element, value, { indent = 2 } = {}) {
   return element
 }
 
+/** Reads JSON; what it throws says what is wrong without the engine's noise. */
+export function parseJSON (text) {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    const where = cause.message.replace(/^JSON\.parse: /, '').replace(/, "[^]*" is not valid JSON$/, '').replace(/ in JSON/, '').replace(/\.$/, '')
+    throw new Error(`Not JSON: ${where}.`, { cause })
+  }
+}
+
 /** What stands in an arguments field: [] for nothing, an array as it is, anything else as the one argument. */
 export function parseArgs (text) {
   if (text.trim() === '') return []
-  const value = JSON.parse(text)
+  const value = parseJSON(text)
   return Array.isArray(value) ? value : [value]
-}
-
-/** A JSON error without the engine's noise. */
-export function jsonError (error) {
-  return `Not JSON: ${error.message.replace(/^JSON\.parse: /, '').replace(/, "[^]*" is not valid JSON$/, '').replace(/ in JSON/, '').replace(/\.$/, '')}.`
 }
 
 /** The settings of a function that differ from nothing, as short labels. */

@@ -31,6 +31,7 @@ export class Store {
   #client
   #session // aborted at sign-out: ends all that listens
   #dirty = false
+  #publishing = false
   #watched = new Map() // execution id → AbortController of its progress
 
   constructor ({ key }) {
@@ -223,11 +224,12 @@ export class Store {
     this.changed()
   }
 
-  #publishing
-  /** A version that is not in the list ran: it was just published. */
+  /** A version that is not in the list ran: it was just published. Many may, so not at once. */
   #publishedSoon () {
-    this.#publishing ??= setTimeout(() => {
-      this.#publishing = undefined
+    if (this.#publishing) return
+    this.#publishing = true
+    setTimeout(() => {
+      this.#publishing = false
       if (this.#client) this.loadFunctions()
     }, 500)
   }

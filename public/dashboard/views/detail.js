@@ -1,5 +1,5 @@
 import { h, icon, icons, set, show, text } from '../dom.js'
-import { ago, duration, json, jsonError } from '../format.js'
+import { ago, duration, json, parseJSON } from '../format.js'
 import { href } from '../route.js'
 import { events } from './events.js'
 import { trace } from './panel.js'
@@ -135,12 +135,7 @@ function resumeForm (act) {
     label: 'Goes on with these arguments',
     rows: 2,
     check: text => {
-      let value
-      try {
-        value = JSON.parse(text)
-      } catch (error) {
-        throw new Error(jsonError(error))
-      }
+      const value = parseJSON(text)
       if (!Array.isArray(value)) throw new Error('The arguments are a JSON array.')
       return value
     },
@@ -181,9 +176,9 @@ function sendForm (act) {
       event.preventDefault()
       let value
       try {
-        value = data.value.trim() === '' ? undefined : JSON.parse(data.value)
+        value = data.value.trim() === '' ? undefined : parseJSON(data.value)
       } catch (error) {
-        text(fault, jsonError(error))
+        text(fault, error.message)
         return show(fault, true)
       }
       show(fault, false)

@@ -45,6 +45,8 @@ export function events () {
   }
 }
 
+const SAID = new Set(['execution', 'function', 'version', 'state']) // by the type and the page around it
+
 function row (event) {
   const log = event.type === 'log' && event.data?.message !== undefined
   const level = log ? event.data.level ?? 'info' : undefined
@@ -73,9 +75,8 @@ function row (event) {
 /** Of a change of state, what its type does not say already. */
 function lifecycle ({ type, data }) {
   if (!type.startsWith('execution.') || typeof data !== 'object') return data
-  const { execution, function: name, version, state, ...rest } = data
-  if (rest.attempt === 1) delete rest.attempt
-  return Object.keys(rest).length ? rest : undefined
+  const rest = Object.entries(data ?? {}).filter(([name, value]) => !SAID.has(name) && !(name === 'attempt' && value === 1))
+  return rest.length ? Object.fromEntries(rest) : undefined
 }
 
 function short (value) {

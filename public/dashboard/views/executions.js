@@ -38,7 +38,7 @@ export function executions (store) {
       failed.update(!shown.length && state.executionsError)
       if (show(empty, state.loaded && !shown.length && !state.executionsError)) {
         text(emptyTitle, all.length ? `None ${chosen}` : 'Nothing has run yet')
-        text(emptyText, all.length ? 'Executions appear here as their state changes.' : of ? 'Call it, or start it durable: it appears here while it runs.' : 'Choose a function and call it: it appears here while it runs.')
+        text(emptyText, all.length ? 'Executions appear here as their state changes.' : of ? 'Call it, or start it durable: it appears here while it runs.' : state.functions?.length === 0 ? 'Once there is a function, call it: it appears here while it runs.' : 'Choose a function and call it: it appears here while it runs.')
       }
       show(list, shown.length)
       reconcile(list, shown.map(x => ({ x, now, of, current: state.route.execution === x.id })), ({ x }) => x.id)

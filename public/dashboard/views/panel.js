@@ -1,5 +1,5 @@
 import { h, icon, icons, set, show, text } from '../dom.js'
-import { ago, duration, json, jsonError, parseArgs, settings } from '../format.js'
+import { ago, duration, json, parseArgs, settings } from '../format.js'
 import { href } from '../route.js'
 import { jsonField, progress } from './parts.js'
 
@@ -18,13 +18,7 @@ export function panel (store) {
     testid: 'call-args',
     label: 'Arguments',
     placeholder: '[1, 2]',
-    check: text => {
-      try {
-        return parseArgs(text)
-      } catch (error) {
-        throw new Error(jsonError(error))
-      }
-    },
+    check: parseArgs,
     submit: () => call()
   })
   const call = () => {
