@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -85,6 +86,7 @@ func New(cfg Config, st *store.Store, registry *tenants.Registry, bridges Bridge
 	st.OnCommitted(h.batch.Flush)
 	registry.SetCheck(h.check)
 	registry.OnChange(h.changed)
+	registry.OnDelete(h.purge)
 	return h
 }
 
@@ -170,6 +172,41 @@ func (h *Hub) changed(name string) {
 	if t, ok := h.tenants.Load(name); ok {
 		t.routes.Store(xsync.NewMapOf[string, *route]())
 	}
+}
+
+// purgeBatch is the number of records that purge deletes in one write.
+const purgeBatch = 256
+
+// purge cancels what runs of a tenant that is deleted, and deletes its executions: a later tenant of
+// the same name must not see them.
+func (h *Hub) purge(ctx context.Context, name string) error {
+	if t, ok := h.tenants.Load(name); ok {
+		t.live.Range(func(id string, _ *Execution) bool {
+			_, _ = h.Cancel(ctx, t.owner, id) // one that has just ended need not be cancelled
+			return ctx.Err() == nil
+		})
+	}
+	for _, prefix := range tenantPrefixes(name) {
+		var ops []store.Op
+		flush := func() error {
+			defer func() { ops = nil }()
+			return h.store.Commit(ctx, ops...)
+		}
+		err := h.store.Scan(store.Range{Prefix: prefix, KeysOnly: true}, func(k, _ []byte) (bool, error) {
+			if ops = append(ops, store.Op{Key: k, Delete: true}); len(ops) == purgeBatch {
+				return true, flush()
+			}
+			return true, nil
+		})
+		if err == nil && len(ops) > 0 {
+			err = flush()
+		}
+		if err != nil {
+			return fmt.Errorf("delete the executions of %s: %w", name, err)
+		}
+	}
+	h.tenants.Delete(name)
+	return nil
 }
 
 // newEpoch gives an epoch that was never used before.

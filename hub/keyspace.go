@@ -33,6 +33,14 @@ func offsetOfEventKey(k []byte) uint64            { return binary.BigEndian.Uint
 func executionOfKey(k []byte) (tenant, id string) { return lastTwo(string(k)) }
 func key(parts ...string) []byte                  { return []byte(strings.Join(parts, "/")) }
 
+// tenantPrefixes gives the prefixes of everything that belongs to a tenant.
+func tenantPrefixes(tenant string) (prefixes [][]byte) {
+	for _, p := range []string{"h/x", "h/f", "h/q", "h/e", "h/b", "h/k"} {
+		prefixes = append(prefixes, key(p, tenant, ""))
+	}
+	return prefixes
+}
+
 func lastTwo(k string) (string, string) {
 	i := strings.LastIndexByte(k, '/')
 	j := strings.LastIndexByte(k[:i], '/')
