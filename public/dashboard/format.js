@@ -20,6 +20,12 @@ export function clock (time) {
   return Number.isNaN(+d) ? '' : `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}.${String(d.getMilliseconds()).padStart(3, '0')}`
 }
 
+/** A duration between two times that are known to the millisecond. */
+export function between (from, to) {
+  const ms = Math.max(0, new Date(to) - new Date(from))
+  return ms < 1 ? '< 1 ms' : ms < 1000 ? `${ms} ms` : duration(ms)
+}
+
 /** just now, 40 s ago, 3 min ago, then the date. */
 export function ago (time, now = Date.now()) {
   const s = (now - new Date(time)) / 1000

@@ -1,6 +1,7 @@
 // The dashboard: SDK → store → views, one way. It uses the public API alone.
 //
-//   store.js      what is known, and the actions that change it; tells that something changed
+//   store.js      what is known, and the actions that change it; detail.js: of the open execution
+//   live.js       how streams that are faster than a screen are watched
 //   route.js      the address bar's #/… as {function, execution}
 //   views/*.js    elements built once, with update(state); format.js and dom.js help them
 //
@@ -15,7 +16,8 @@
 //   detail, detail-state             the open execution (data-execution: its id) and its state (data-state)
 //   pause, resume, resume-args,      what can be done with it; resume-args and resume while it is paused
 //   cancel
-//   send-type, send-data, send-submit  an event to send into it
+//   send-type, send-data,            an event to send into it
+//   send-submit
 //   event-row                        one event of it (data-type, data-offset)
 //   detail-result                    its result or error
 

@@ -1,5 +1,5 @@
 import { h, icon, icons, set, show, text } from '../dom.js'
-import { ago, duration, json, parseJSON } from '../format.js'
+import { ago, between, json, parseJSON } from '../format.js'
 import { href } from '../route.js'
 import { events } from './events.js'
 import { trace } from './panel.js'
@@ -89,10 +89,10 @@ export function detail (store) {
 
 function about (x) {
   const now = Date.now()
-  const end = x.endedAt ? new Date(x.endedAt) : now
+  const took = x.startedAt && between(x.startedAt, x.endedAt ?? now)
   return [
     `created ${ago(x.createdAt, now)}`,
-    x.startedAt && (x.endedAt ? `took ${duration(Math.max(0, end - new Date(x.startedAt)))}` : x.state === 'paused' ? undefined : `running for ${duration(Math.max(0, end - new Date(x.startedAt)))}`),
+    took && (x.endedAt ? `took ${took}` : x.state !== 'paused' && `running for ${took}`),
     x.attempt > 1 && `attempt ${x.attempt}`,
     x.pause && `paused ${REASONS[x.pause.reason] ?? x.pause.reason}, ${ago(x.pause.at, now)}`,
     x.trigger && `by ${typeof x.trigger === 'string' ? x.trigger : x.trigger.name}`

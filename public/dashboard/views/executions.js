@@ -1,5 +1,5 @@
 import { h, keyed, set, show, text } from '../dom.js'
-import { ago, duration, shortId } from '../format.js'
+import { ago, between, shortId } from '../format.js'
 import { href } from '../route.js'
 import { newestFirst } from '../store.js'
 import { chip, problem, progress } from './parts.js'
@@ -63,8 +63,8 @@ function row ({ x }) {
       set(link, { href: href({ function: of, execution: x.id }), 'aria-current': current && 'true' })
       if (show(name, !of)) text(name, x.function)
       bar.update(['running', 'pausing', 'paused'].includes(x.state) && x.progress)
-      const end = x.endedAt ? +new Date(x.endedAt) : ['running', 'pausing'].includes(x.state) ? now : undefined
-      text(took, end && x.startedAt ? duration(Math.max(0, end - new Date(x.startedAt))) : '')
+      const end = x.endedAt ?? (['running', 'pausing'].includes(x.state) ? now : undefined)
+      text(took, end && x.startedAt ? between(x.startedAt, end) : '')
       text(when, ago(x.createdAt, now))
     }
   }
