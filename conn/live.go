@@ -1,0 +1,90 @@
+package conn
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// live is a connection that stays: a session or an event stream.
+type live interface {
+	beat(now int64)                           // called every PingEvery
+	leave(reason string, after time.Duration) // the hub drains: end soon
+	abort()                                   // end now
+}
+
+// liveSet is all of them.
+type liveSet struct {
+	mu     sync.Mutex // guards the rest
+	all    map[live]struct{}
+	closed bool
+	empty  chan struct{} // closed once the set is closed and empty
+}
+
+// add gives false if the hub drains.
+func (l *liveSet) add(v live) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	if l.all == nil {
+		l.all = map[live]struct{}{}
+	}
+	l.all[v] = struct{}{}
+	return true
+}
+
+func (l *liveSet) remove(v live) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.all, v)
+	if l.closed && len(l.all) == 0 && l.empty != nil {
+		close(l.empty)
+		l.empty = nil
+	}
+}
+
+func (l *liveSet) list() []live {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := make([]live, 0, len(l.all))
+	for v := range l.all {
+		list = append(list, v)
+	}
+	return list
+}
+
+// close refuses new ones and gives those that are there.
+func (l *liveSet) close() []live {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	return l.list()
+}
+
+func (l *liveSet) draining() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// wait waits for all to be gone; it gives false if ctx ended first. The set must be closed.
+func (l *liveSet) wait(ctx context.Context) bool {
+	l.mu.Lock()
+	if len(l.all) == 0 {
+		l.mu.Unlock()
+		return true
+	}
+	if l.empty == nil {
+		l.empty = make(chan struct{})
+	}
+	empty := l.empty
+	l.mu.Unlock()
+	select {
+	case <-empty:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

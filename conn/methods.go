@@ -1,0 +1,239 @@
+package conn
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/livefn/livefn/hub"
+	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/units"
+	"github.com/livefn/livefn/nodebridge"
+)
+
+// methods is what a WebSocket can ask for. They run on the reading goroutine: what may wait, waits in
+// a goroutine of its own (later).
+var methods map[string]func(*Session, *rpcRequest, *call)
+
+func init() { // refers to itself through do
+	methods = map[string]func(*Session, *rpcRequest, *call){
+		"invoke":      (*Session).invoke,
+		"start":       (*Session).start,
+		"get":         (*Session).get,
+		"list":        (*Session).list,
+		"pause":       (*Session).pause,
+		"resume":      (*Session).resume,
+		"cancel":      (*Session).cancel,
+		"send":        (*Session).send,
+		"subscribe":   (*Session).subscribe,
+		"unsubscribe": (*Session).unsubscribe,
+		"ping":        (*Session).ping,
+		"auth":        (*Session).auth,
+	}
+}
+
+// do begins one request of a message.
+func (s *Session) do(r *rpcRequest, group *rpcBatch) {
+	c := s.newCall(r, group)
+	if c == nil {
+		return
+	}
+	method := methods[string(r.method)]
+	switch {
+	case r.code == rpcInvalid:
+		c.protocol(rpcInvalid, "This is no JSON-RPC 2.0 request.")
+	case r.code != 0:
+		c.invalid(fault.New(fault.InvalidRequest, "params must be an object."))
+	case method == nil:
+		c.protocol(rpcNoMethod, "There is no method "+string(r.method)+".")
+	case s.caller.Load() == nil && string(r.method) != "auth":
+		c.fail(fault.New(fault.Unauthorized, "Sign in first: auth {token}."), &s.batch)
+		s.close(CloseUnauthorized)
+	case s.caller.Load() != nil && s.caller.Load().Tenant == nil && string(r.method) != "auth" && string(r.method) != "ping":
+		c.fail(errNoTenant, &s.batch)
+	default:
+		method(s, r, c)
+	}
+}
+
+// protocol answers with an error of JSON-RPC's own.
+func (c *call) protocol(code int, message string) {
+	b, _ := json.Marshal(rpcError{Code: code, Message: message})
+	c.error(b, &c.s.batch)
+}
+
+// later runs f in a goroutine of its own and answers with what it gives.
+func (s *Session) later(c *call, f func(context.Context) (any, error)) {
+	s.srv.spawn(func() {
+		v, err := f(s.srv.life())
+		if err == nil {
+			var b []byte
+			if b, err = json.Marshal(v); err == nil {
+				c.result(b, nil)
+				return
+			}
+		}
+		c.fail(err, nil)
+	})
+}
+
+// request reads what invoke and start have in common into s.req; it points into the message.
+func (s *Session) request(p *params) *hub.Request {
+	s.req = hub.Request{
+		Function: borrow(p.need("function")),
+		Args:     p.raw("args"),
+		Key:      string(p.text("key")),
+	}
+	if len(s.req.Args) == 0 {
+		s.req.Encoding = nodebridge.Nothing
+	}
+	return &s.req
+}
+
+func (s *Session) invoke(r *rpcRequest, c *call) {
+	p := params{r: r}
+	req := s.request(&p)
+	var timeout units.Duration
+	p.into("timeout", &timeout, "milliseconds or a duration like \"5s\"")
+	req.Timeout = time.Duration(timeout)
+	events := p.bool("events")
+	if f := p.done(); f != nil {
+		c.invalid(f)
+		return
+	}
+	if events {
+		req.Events = &sink{s: s, head: eventHead("call", r.id), opened: true}
+	}
+	// From here on c is the hub's: the answer may come before Invoke returns.
+	if _, err := s.srv.hub.Invoke(s.caller.Load().Tenant, req, c); err != nil {
+		c.fail(err, &s.batch)
+	}
+	s.req = hub.Request{}
+}
+
+func (s *Session) start(r *rpcRequest, c *call) {
+	p := params{r: r}
+	req := *s.request(&p)
+	if f := p.done(); f != nil {
+		c.invalid(f)
+		return
+	}
+	req.Function, req.Args = string([]byte(req.Function)), append([]byte(nil), req.Args...)
+	t := s.caller.Load().Tenant
+	s.later(c, func(ctx context.Context) (any, error) {
+		v, err := s.srv.hub.Start(ctx, t, &req)
+		if err != nil {
+			return nil, err
+		}
+		return started{v.ID()}, nil
+	})
+}
+
+// started is the answer to a start.
+type started struct {
+	Execution string `json:"execution"`
+}
+
+func (s *Session) get(r *rpcRequest, c *call) {
+	s.act(r, c, func(_ context.Context, id string) (hub.View, error) {
+		return s.srv.hub.Execution(s.caller.Load().Tenant, id)
+	})
+}
+
+func (s *Session) pause(r *rpcRequest, c *call) {
+	s.act(r, c, func(ctx context.Context, id string) (hub.View, error) {
+		return s.srv.hub.Pause(ctx, s.caller.Load().Tenant, id)
+	})
+}
+
+func (s *Session) cancel(r *rpcRequest, c *call) {
+	s.act(r, c, func(ctx context.Context, id string) (hub.View, error) {
+		return s.srv.hub.Cancel(ctx, s.caller.Load().Tenant, id)
+	})
+}
+
+// act is for methods that take an execution alone.
+func (s *Session) act(r *rpcRequest, c *call, f func(context.Context, string) (hub.View, error)) {
+	p := params{r: r}
+	id := string(p.need("execution"))
+	if f := p.done(); f != nil {
+		c.invalid(f)
+		return
+	}
+	s.later(c, func(ctx context.Context) (any, error) { return f(ctx, id) })
+}
+
+func (s *Session) resume(r *rpcRequest, c *call) {
+	p := params{r: r}
+	id := string(p.need("execution"))
+	args := append(json.RawMessage(nil), p.raw("args")...)
+	version := p.int("version")
+	if f := p.done(); f != nil {
+		c.invalid(f)
+		return
+	}
+	t := s.caller.Load().Tenant
+	s.later(c, func(ctx context.Context) (any, error) { return s.srv.hub.Resume(ctx, t, id, args, version) })
+}
+
+func (s *Session) list(r *rpcRequest, c *call) {
+	p := params{r: r}
+	filter := hub.Filter{
+		Function: string(p.text("function")), State: string(p.text("state")),
+		Limit: p.int("limit"), Cursor: string(p.text("cursor")),
+	}
+	if f := p.done(); f != nil {
+		c.invalid(f)
+		return
+	}
+	t := s.caller.Load().Tenant
+	s.later(c, func(context.Context) (any, error) { return s.srv.hub.Executions(t, filter) })
+}
+
+func (s *Session) send(r *rpcRequest, c *call) {
+	p := params{r: r}
+	id, eventType := string(p.need("execution")), string(p.need("type"))
+	data := append(json.RawMessage(nil), p.raw("data")...)
+	if f := p.done(); f != nil {
+		c.invalid(f)
+		return
+	}
+	t := s.caller.Load().Tenant
+	s.later(c, func(ctx context.Context) (any, error) {
+		return true, s.srv.hub.Send(ctx, t, id, eventType, data)
+	})
+}
+
+func (s *Session) ping(r *rpcRequest, c *call) {
+	p := params{r: r}
+	if f := p.done(); f != nil {
+		c.invalid(f)
+		return
+	}
+	c.result([]byte(`"pong"`), &s.batch)
+}
+
+// auth signs in, or in again with a newer token.
+func (s *Session) auth(r *rpcRequest, c *call) {
+	p := params{r: r}
+	token := p.need("token")
+	as := p.text("tenant")
+	if f := p.done(); f != nil {
+		c.invalid(f)
+		return
+	}
+	caller, err := s.srv.signIn(token, func() []byte { return as })
+	old := s.caller.Load()
+	if err == nil && old != nil && old.Tenant != caller.Tenant {
+		err = fault.New(fault.Forbidden, "This connection belongs to another tenant. Open a new one.")
+	}
+	if err != nil {
+		c.fail(err, &s.batch)
+		if old == nil {
+			s.close(CloseUnauthorized)
+		}
+		return
+	}
+	s.signedIn(caller)
+	c.result(rpcTrue, &s.batch)
+}

@@ -1,0 +1,105 @@
+package conn
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/livefn/livefn/internal/fault"
+)
+
+// params reads the params of a request strictly: a member that is missing, of the wrong type or not
+// known is an error. The first one is kept.
+type params struct {
+	r    *rpcRequest
+	used uint16 // bits of the members that were asked for
+	err  *fault.Fault
+}
+
+// raw gives the JSON of a member, nil if it is not there or null.
+func (p *params) raw(name string) []byte {
+	for i := range p.r.params[:p.r.n] {
+		if string(p.r.params[i].name) == name {
+			p.used |= 1 << i
+			if v := p.r.params[i].value; string(v) != "null" {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+func (p *params) wrong(name, want string) {
+	if p.err == nil {
+		p.err = fault.New(fault.InvalidRequest, "params.%s must be %s.", name, want)
+	}
+}
+
+// text gives a string that may be missing. It points into the message.
+func (p *params) text(name string) []byte {
+	v := p.raw(name)
+	if v == nil {
+		return nil
+	}
+	if v[0] != '"' {
+		p.wrong(name, "a string")
+		return nil
+	}
+	return text(v)
+}
+
+// need gives a string that must be there.
+func (p *params) need(name string) []byte {
+	v := p.text(name)
+	if len(v) == 0 {
+		p.wrong(name, "a string that is not empty")
+	}
+	return v
+}
+
+func (p *params) bool(name string) bool {
+	switch string(p.raw(name)) {
+	case "true":
+		return true
+	case "", "false":
+	default:
+		p.wrong(name, "true or false")
+	}
+	return false
+}
+
+// int gives a whole number that is not negative; 0 if it is missing.
+func (p *params) int(name string) int {
+	v := p.raw(name)
+	if v == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(string(v))
+	if err != nil || n < 0 {
+		p.wrong(name, "a whole number that is not negative")
+		return 0
+	}
+	return n
+}
+
+// into decodes a member that has a form of its own; want describes it.
+func (p *params) into(name string, to any, want string) {
+	if v := p.raw(name); v != nil && json.Unmarshal(v, to) != nil {
+		p.wrong(name, want)
+	}
+}
+
+// done gives the first thing that is wrong, an unknown member included.
+func (p *params) done() *fault.Fault {
+	if p.err != nil {
+		return p.err
+	}
+	for i := range p.r.params[:p.r.n] {
+		if p.used&(1<<i) == 0 {
+			return fault.New(fault.InvalidRequest, "params.%s is not known to this method.", p.r.params[i].name)
+		}
+	}
+	if p.r.extra {
+		return fault.New(fault.InvalidRequest, "params has more members than any method takes.")
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package conn
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/livefn/livefn/internal/fault"
+)
+
+// handler answers a request; args are the path's parts that stand in braces in the table. What it
+// returns becomes a problem document.
+type handler func(ctx *fasthttp.RequestCtx, args []string) error
+
+// route is one row of the table. The last part of a path may be {…}: all that is left, if anything.
+type route struct {
+	method string
+	parts  []string
+	handle handler
+}
+
+// table is every path there is, but for the hot path (invoke.go), which comes first.
+func (s *Server) table() []route {
+	var rs []route
+	on := func(method, path string, h handler) {
+		rs = append(rs, route{method, strings.Split(path, "/")[1:], h})
+	}
+	on("POST", "/v1/invoke/{function}", nil) // handle has it
+
+	on("GET", "/v1/executions", s.listExecutions)
+	on("GET", "/v1/executions/{id}", s.getExecution)
+	on("POST", "/v1/executions/{id}/pause", s.pauseExecution)
+	on("POST", "/v1/executions/{id}/resume", s.resumeExecution)
+	on("POST", "/v1/executions/{id}/cancel", s.cancelExecution)
+	on("POST", "/v1/executions/{id}/events", s.sendEvent)
+	on("GET", "/v1/executions/{id}/events", s.executionEvents)
+	on("GET", "/v1/streams/{pattern}/events", s.streamEvents)
+
+	on("GET", "/v1/functions", s.listFunctions)
+	on("PUT", "/v1/functions/{function}", s.publish)
+	on("GET", "/v1/functions/{function}", s.getFunction)
+	on("DELETE", "/v1/functions/{function}", s.deleteFunction)
+	on("POST", "/v1/functions/{function}/pause", s.pauseFunction)
+	on("POST", "/v1/functions/{function}/resume", s.resumeFunction)
+	on("GET", "/v1/functions/{function}/versions", s.listVersions)
+	on("GET", "/v1/functions/{function}/versions/{version}", s.getVersion)
+
+	on("POST", "/v1/admin/tenants", s.createTenant)
+	on("GET", "/v1/admin/tenants", s.listTenants)
+	on("GET", "/v1/admin/tenants/{tenant}", s.getTenant)
+	on("DELETE", "/v1/admin/tenants/{tenant}", s.deleteTenant)
+	on("POST", "/v1/admin/tenants/{tenant}/keys", s.createKey)
+	on("GET", "/v1/admin/tenants/{tenant}/keys", s.listKeys)
+	on("DELETE", "/v1/admin/tenants/{tenant}/keys/{key}", s.deleteKey)
+
+	on("GET", "/v1/ws", s.upgrade)
+	on("GET", "/healthz", s.healthz)
+	on("GET", "/readyz", s.readyz)
+	on("GET", "/", s.asset)
+	on("GET", "/dashboard/{…}", s.asset)
+	on("GET", "/sdk/{…}", s.asset)
+	return rs
+}
+
+// match gives the parts of path that stand for the route's braces.
+func (r *route) match(path []string) (args []string, ok bool) {
+	for i, part := range r.parts {
+		switch {
+		case part == "{…}":
+			return args, true
+		case i >= len(path):
+			return nil, false
+		case part != "" && part[0] == '{':
+			if path[i] == "" {
+				return nil, false
+			}
+			args = append(args, path[i])
+		case part != path[i]:
+			return nil, false
+		}
+	}
+	return args, len(path) == len(r.parts)
+}
+
+// route finds the row for a request.
+func (s *Server) route(ctx *fasthttp.RequestCtx, path []byte) {
+	parts := strings.Split(string(path), "/")[1:]
+	method := string(ctx.Method())
+	if method == fasthttp.MethodHead {
+		method = fasthttp.MethodGet
+	}
+	var allow []string
+	for i := range s.routes {
+		r := &s.routes[i]
+		args, ok := r.match(parts)
+		if !ok {
+			continue
+		}
+		if r.method == method {
+			if err := r.handle(ctx, args); err != nil {
+				s.fail(ctx, err)
+			}
+			return
+		}
+		if !slices.Contains(allow, r.method) {
+			allow = append(allow, r.method)
+		}
+	}
+	if allow == nil {
+		s.fail(ctx, fault.New(fault.NotFound, "There is nothing at %s.", path))
+		return
+	}
+	ctx.Response.Header.Set(fasthttp.HeaderAllow, strings.Join(allow, ", "))
+	p := problemOf(fault.New(fault.InvalidRequest, "%s does not take %s.", path, ctx.Method()))
+	p.Status = fasthttp.StatusMethodNotAllowed
+	p.write(ctx)
+}

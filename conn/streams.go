@@ -1,0 +1,76 @@
+package conn
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/livefn/livefn/hub"
+)
+
+// executionEvents shows an execution's stream: from its start, unless the caller says since when.
+func (s *Server) executionEvents(ctx *fasthttp.RequestCtx, args []string) error {
+	return s.events(ctx, "execution."+args[0], "start")
+}
+
+// streamEvents shows a stream, or what matches a pattern: what is new, unless the caller says since when.
+func (s *Server) streamEvents(ctx *fasthttp.RequestCtx, args []string) error {
+	return s.events(ctx, args[0], "new")
+}
+
+// events answers with Server-Sent Events, or with a page of history if the caller does not accept them.
+func (s *Server) events(ctx *fasthttp.RequestCtx, stream, since string) error {
+	t, err := s.tenant(ctx)
+	if err != nil {
+		return err
+	}
+	if q := query(ctx, "since"); q != "" {
+		since = q
+	}
+	if !wantsEvents(ctx) {
+		n, err := limit(ctx)
+		if err != nil {
+			return err
+		}
+		if since == "start" || since == "new" && query(ctx, "since") == "" {
+			since = ""
+		}
+		page, err := s.hub.History(t, stream, since, n)
+		if page.Events == nil {
+			page.Events = []*hub.Event{}
+		}
+		return reply(ctx, page, err)
+	}
+	if id := ctx.Request.Header.Peek("Last-Event-Id"); len(id) > 0 {
+		since = string(id)
+	}
+	from, err := sinceText(since)
+	if err != nil {
+		return err
+	}
+	e := s.newEventStream(ctx, false)
+	sub, err := s.hub.Subscribe(t, stream, from, e)
+	if err != nil {
+		return err
+	}
+	e.follow(sub)
+	e.hijack(ctx, "")
+	return nil
+}
+
+// sinceText reads "start", "new" or "epoch:offset", an event's id.
+func sinceText(text string) (since hub.Since, err error) {
+	switch text {
+	case "start":
+		return hub.Since{Start: true}, nil
+	case "new":
+		return since, nil
+	}
+	epoch, offset, ok := strings.Cut(text, ":")
+	n, err := strconv.ParseUint(offset, 10, 64)
+	if !ok || err != nil || epoch == "" {
+		return since, invalid(`since and Last-Event-ID must be "start", "new" or an event's id, epoch:offset.`)
+	}
+	return hub.Since{Position: &hub.Position{Epoch: epoch, Offset: n}}, nil
+}
