@@ -1,5 +1,5 @@
 // Bridge is this process as the hub sees it: it takes the hub's frames, and has what answers them.
-import { parse, SafeMap, stringify, utf8Slice } from './primordials.js'
+import { now, parse, SafeMap, stringify, then, utf8Slice } from './primordials.js'
 import * as frames from './frames.js'
 import { Incoming } from './incoming.js'
 import { enter } from './context.js'
@@ -11,6 +11,7 @@ import { describe } from './thrown.js'
 export class Bridge {
   out
   calls = new Calls()
+  at = 0 // when the last call of the chunk returned
   #modules = new SafeMap()
   #splitter = new frames.Splitter(frames.fromHub, (kind, id, b, start, end) => this.#take(kind, id, b, start, end, false))
   #incoming = new Incoming(frames.fromHub, frames.MAX_MESSAGE, (id, n) => this.out.sendU32(frames.Credit, id, n))
@@ -21,6 +22,7 @@ export class Bridge {
   // receive takes a chunk of what the hub wrote. It throws a ProtocolError if that can't be trusted.
   receive (chunk, n) {
     this.out.corked = true
+    this.at = now()
     this.#splitter.split(chunk, n)
     enter(undefined)
     this.out.corked = false
@@ -88,17 +90,19 @@ export class Bridge {
     const module = new Module(handle, spec, this)
     this.#modules.set(handle, module)
     enter(module)
-    load(module).then(() => this.#loaded(module), thrown => this.loadFailed(module, thrown))
+    then(load(module), () => this.#loaded(module), thrown => this.loadFailed(module, thrown))
   }
 
   #loaded (module) {
     if (module.failure !== null) return
+    module.more.output?.end()
     this.out.sendFree(frames.Loaded, module.handle, stringify({ declared: module.declared, kind: module.kind }))
     release(module)
   }
 
   loadFailed (module, thrown) {
     if (!module.loading) return
+    module.more.output?.end()
     module.failure = describe(thrown, module.dirs)
     this.out.sendFree(frames.LoadFailed, module.handle, stringify(module.failure))
     release(module)

@@ -36,7 +36,11 @@ function guardErrors (nobody) {
       handlers[type](args[0])
       return true
     }
+    if (type === 'uncaughtExceptionMonitor') return false
     return apply(emit, this, [type, ...args])
+  }
+  process.setUncaughtExceptionCaptureCallback = () => {
+    throw new Error('A function cannot take the errors of others: process.setUncaughtExceptionCaptureCallback is not available.')
   }
   process.removeAllListeners = function (...args) {
     apply(removeAllListeners, this, args)

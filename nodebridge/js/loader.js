@@ -1,6 +1,6 @@
 // The loader turns the folder of a version into a function.
 import { readFileSync, realpathSync, statSync } from 'node:fs'
-import { createRequire, Module as NodeModule } from 'node:module'
+import { createRequire } from 'node:module'
 import { extname, join, resolve, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { freeze, isArray, isGeneratorFunction, parse } from './primordials.js'
@@ -8,6 +8,7 @@ import { declared, isClass } from './declared.js'
 import { describe } from './thrown.js'
 
 const conditions = ['node', 'import', 'module-sync', 'default']
+const { cache: required } = createRequire(import.meta.url)
 const imported = new Map() // entry → how often it was imported
 
 // Module is a version of a function in this process.
@@ -26,6 +27,8 @@ export class Module {
   kind = 'function'
   failure = null // {name, message, stack} if it could not be loaded
   waiting = [] // calls that came before
+  slow = false // its last call kept the process for a while
+  more = { output: null }
 
   constructor (handle, spec, bridge) {
     this.handle = handle
@@ -79,10 +82,7 @@ export async function load (module) {
 // unload lets go of what Node lets go of: the CommonJS modules of the folder.
 export function unload (module) {
   const prefix = realpath(module.dir) + sep
-  const { _cache: cache } = NodeModule
-  for (const file of Object.keys(cache)) if (file.startsWith(prefix)) delete cache[file]
-  const paths = NodeModule._pathCache
-  if (paths) for (const key of Object.keys(paths)) if (paths[key].startsWith?.(prefix)) delete paths[key]
+  for (const file of Object.keys(required)) if (file.startsWith(prefix)) delete required[file]
 }
 
 function realpath (dir) {

@@ -6,6 +6,7 @@ import { enter } from './context.js'
 import { Execution } from './execution.js'
 import { Hub } from './tail.js'
 
+const SLOW = 2 // ms of a call after which the answers before the next one of its kind don't wait for it
 const SLICE = 5 // ms that a generator may run before others have their turn
 const BACKLOG = 1 << 20 // bytes that may wait to be written before a generator waits
 
@@ -67,6 +68,7 @@ function argumentsOf (encoding, b, start, end, owned) {
 export function release (module) {
   const { waiting } = module
   module.waiting = []
+  module.bridge.at = now()
   for (let i = 0; i < waiting.length; i++) {
     const { execution, args } = waiting[i]
     if (module.failure !== null) refuse(execution)
@@ -80,6 +82,8 @@ function refuse (execution) { execution.broken(execution.module.failure) }
 
 function run (execution, args) {
   const { module } = execution
+  const { bridge } = module
+  if (module.slow) bridge.out.flush()
   enter(execution)
   let value
   try {
@@ -98,9 +102,13 @@ function run (execution, args) {
       value = apply(module.fn, undefined, args)
     }
   } catch (thrown) {
+    bridge.at = now()
     execution.throw(thrown)
     return
   }
+  const at = now()
+  module.slow = at - bridge.at >= SLOW
+  bridge.at = at
   if (typeof value === 'object' && value !== null) settle(execution, value)
   else execution.result(value)
 }

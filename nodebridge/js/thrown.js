@@ -12,6 +12,14 @@ const hosts = /\(?node:internal\//
 
 // describe tells what was thrown. dirs are the prefixes of paths to leave out.
 export function describe (thrown, dirs = []) {
+  try {
+    return tell(thrown, dirs)
+  } catch { // some function replaced what strings can do
+    return { name: 'Error', message: 'an error that cannot be shown', stack: '' }
+  }
+}
+
+function tell (thrown, dirs) {
   const name = read(thrown, 'name')
   const message = read(thrown, 'message')
   const stack = read(thrown, 'stack')
