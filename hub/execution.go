@@ -94,6 +94,11 @@ type Execution struct {
 	shown   atomic.Pointer[Record] // durable only: the last record that is on disk
 	first   attempt
 	replier [1]Replier // backs repliers for the usual one
+
+	// What a call needs that succeeds at once, here so that it costs one allocation.
+	args     Payload
+	argBytes [48]byte
+	answer   Answer
 }
 
 // attempt is one try at running an execution; it receives the frames of its call.

@@ -37,7 +37,8 @@ func (h *Hub) Invoke(owner *tenants.Tenant, req *Request, to Replier) (*Executio
 	x.rec.StartedAt = x.rec.CreatedAt
 	x.run = a
 	if n := h.cfg.CallArgs; len(req.Args) <= n {
-		x.rec.Args = &Payload{Encoding: req.encoding(), Data: bytes.Clone(req.Args)}
+		x.args = Payload{Encoding: req.encoding(), Data: append(x.argBytes[:0], req.Args...)}
+		x.rec.Args = &x.args
 	}
 	t.live.Store(x.rec.ID, x)
 
@@ -48,21 +49,28 @@ func (h *Hub) Invoke(owner *tenants.Tenant, req *Request, to Replier) (*Executio
 		t.live.Delete(x.rec.ID)
 		return nil, err
 	}
-	var b nodebridge.Batch
-	if req.Events != nil {
-		sub := &Subscription{t: t, pattern: "execution." + x.rec.ID, to: req.Events}
-		sub.stream = x.streamLocked(&b)
-		sub.stream.attach(sub, Since{Start: true})
-	} else if t.wildRuns.Load() > 0 {
-		x.streamLocked(&b)
-	}
-	if t.lifecycle.Load() > 0 {
-		t.publishLifecycle(x.rec.Function, EventStarted, x.rec.StartedAt, lifecycleData(&x.rec), &b)
+	if req.Events != nil || t.lifecycle.Load() > 0 || t.wildRuns.Load() > 0 {
+		x.begunLocked(req.Events)
 	}
 	x.limitLocked(r.version, req.Timeout)
 	x.mu.Unlock()
-	b.Flush()
 	return x, nil
+}
+
+// begunLocked tells of a call's start to those who look.
+func (x *Execution) begunLocked(events Subscriber) {
+	var b nodebridge.Batch
+	if events != nil {
+		sub := &Subscription{t: x.t, pattern: "execution." + x.rec.ID, to: events}
+		sub.stream = x.streamLocked(&b)
+		sub.stream.attach(sub, Since{Start: true})
+	} else if x.t.wildRuns.Load() > 0 {
+		x.streamLocked(&b)
+	}
+	if x.t.lifecycle.Load() > 0 {
+		x.t.publishLifecycle(x.rec.Function, EventStarted, x.rec.StartedAt, lifecycleData(&x.rec), &b)
+	}
+	b.Flush()
 }
 
 func (t *tenant) newExecution(r *route, req *Request) *Execution {
@@ -166,10 +174,11 @@ func (x *Execution) resultLocked(p []byte, b *nodebridge.Batch) (after func()) {
 	x.evicted = true
 	x.callOverLocked(EventSucceeded, b)
 	x.t.live.Delete(x.rec.ID)
-	answer := Answer{Execution: x.rec.ID, State: Succeeded, Encoding: enc, Result: body}
+	x.answer = Answer{Execution: x.rec.ID, State: Succeeded, Encoding: enc, Result: body}
 	for _, to := range x.repliers {
-		to.Reply(&answer, b)
+		to.Reply(&x.answer, b)
 	}
+	x.answer.Result = nil
 	x.repliers = nil
 	return nil
 }
