@@ -50,7 +50,7 @@ func New(cfg Config, h *hub.Hub, reg *tenants.Registry) *Server {
 		MaxRequestBodySize:           cfg.MaxBody,
 		ReadTimeout:                  cfg.HeaderTimeout,
 		IdleTimeout:                  cfg.IdleTimeout,
-		MaxIdleWorkerDuration:        time.Second,
+		MaxIdleWorkerDuration:        250 * time.Millisecond, // also how long its cleaner outlives Serve
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
 		DisablePreParseMultipartForm: true,
