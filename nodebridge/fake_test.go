@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // fake speaks the protocol in Node's place. mode is how it starts; what a call's arguments say is
@@ -94,6 +95,10 @@ func (b *fakeBridge) message(f Frame) {
 	}
 }
 
+// stop stays alive and does nothing. (select {} would not do: the runtime ends a program whose
+// goroutines all wait.)
+func stop() { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) }
+
 func (b *fakeBridge) call(id uint32, args string) {
 	switch args {
 	case "hang":
@@ -111,10 +116,10 @@ func (b *fakeBridge) call(id uint32, args string) {
 		}
 	case "stop reading":
 		b.write(Event, id, []byte("\x07stopped"))
-		select {}
+		stop()
 	case "close":
 		_ = b.out.Close()
-		select {}
+		stop()
 	case "print":
 		fmt.Println(strings.Repeat("x", 10))
 		fmt.Println()

@@ -19,6 +19,9 @@ const patience = 60 * time.Second
 // TestMain also is the process that tests start in Node's place, to see what the Go half does about
 // one that misbehaves.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "hub" {
+		hubThatDies(os.Args[2])
+	}
 	if len(os.Args) > 2 && os.Args[1] == "fake" {
 		fake(os.Args[2])
 		return

@@ -180,11 +180,7 @@ func TestChildrenOfFunctionsEndWithTheFleet(t *testing.T) {
 		}
 	})
 	for _, pid := range pids {
-		for dead := time.Now().Add(patience); syscall.Kill(pid, 0) == nil && !zombie(pid); {
-			if time.Now().After(dead) {
-				t.Fatalf("process %d lives", pid)
-			}
-		}
+		waitDead(t, pid)
 	}
 }
 

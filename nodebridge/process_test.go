@@ -141,7 +141,9 @@ func TestAMissingProgramIsTheOperatorsCause(t *testing.T) {
 func TestWhatAProcessPrintsComesLineByLine(t *testing.T) {
 	lines := make(chan string, 100)
 	f := faked(t, "", Config{MaxLine: 8}, func(tenant string, pid int, stream, line string) {
-		lines <- fmt.Sprint(tenant, " ", pid > 0, " ", stream, " ", line)
+		if stream != "stderr" { // where a fake that measures its coverage complains
+			lines <- fmt.Sprint(tenant, " ", pid > 0, " ", stream, " ", line)
+		}
 	})
 	check(t, "answer", invoke(t, f, nowhere(), "print"), "Lost")
 	var got []string
@@ -161,21 +163,27 @@ func TestABridgeThatReadsNothingRefusesCallsOverItsLimit(t *testing.T) {
 	stuck := begin(t, f, m, "stop reading")
 	stuck.waitFor("stopped")
 	args := strings.Repeat("x", 1<<19)
-	for i := 0; ; i++ {
+	var taken []*answer
+	var err error
+	for len(taken) < 10 {
 		a := newAnswer(t, m, args)
-		if err := f.Call("acme", &a.Call); err != nil {
-			check(t, "fault", fault.Is(err, fault.Overloaded), true)
+		if err = f.Call("acme", &a.Call); err != nil {
 			break
 		}
-		if i > 7 {
-			t.Fatal("takes 4 MiB with a limit of 3")
-		}
+		taken = append(taken, a)
 	}
+	check(t, "fault", fault.Is(err, fault.Overloaded), true)
+	if n := len(taken); n != 5 && n != 6 { // six pass the limit by their heads, unless a pipe has taken some of it
+		t.Errorf("takes %d calls of 512 KiB with a limit of 3 MiB", n)
+	}
+	check(t, "restarts", f.Bridges()[0].Restarts, 0)
 	check(t, "send", fault.Is(stuck.Send("big", []byte(args)), fault.Overloaded), true)
 	over := newAnswer(t, m, strings.Repeat("x", 1<<20))
 	check(t, "over maxMessage", fault.Is(f.Call("acme", &over.Call), fault.PayloadTooLarge), true)
 	f.Remove("acme")
-	check(t, "after Remove", stuck.wait(), "Lost")
+	for _, a := range append(taken, stuck) {
+		check(t, "after Remove", a.wait(), "Lost")
+	}
 }
 
 func TestLargeMessagesGoBothWaysAndKeepTheirCallsOrder(t *testing.T) {
