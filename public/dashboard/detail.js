@@ -110,7 +110,10 @@ export class Detail {
       this.events = this.events.slice(-EVENTS)
     }
     if (event.type.startsWith('execution.')) this.#load()
-    if (event.type === 'progress' && Number.isFinite(event.data?.done) && Number.isFinite(event.data?.of)) this.progress = event.data
+    if (event.type === 'progress' && Number.isFinite(event.data?.done) && Number.isFinite(event.data?.of)) {
+      this.progress = event.data
+      if (this.view) this.#told.seen({ ...this.view, progress: this.progress })
+    }
     this.#told.changed()
   }
 }

@@ -1,5 +1,8 @@
 // Watching streams that may be faster than any screen.
 
+const WINDOW = 250 // ms
+const MOST = 500 // events in a window; more would be a blur, and cost the connection
+const REST = 3000 // ms without the stream after such a window
 const PER_FRAME = 250 // events
 
 /** The next moment to draw, or soon when the page is hidden and draws nothing. */
@@ -16,25 +19,35 @@ export function pacer () {
 }
 
 /**
- * Samples what is new on a stream until signal: event(event) is told what a person can see, and
- * missed() that some were left out, at most once a second. A stream that is gone just ends.
+ * Shows event(event) what is new on a stream until signal. A stream that is too fast is left for a
+ * while, which busy(true) tells; missed() says that some events were left out. It just ends when the
+ * stream is gone.
  */
-export async function live (client, stream, { signal, event, missed = () => {} }) {
-  const paced = pacer()
-  let due = false
-  const left = () => {
-    if (due) return
-    due = true
-    setTimeout(() => {
-      due = false
-      if (!signal.aborted) missed()
-    }, 1000)
+export async function live (client, stream, { signal, event, missed = () => {}, busy = () => {} }) {
+  while (await watch(client, stream, { signal, event, missed })) {
+    busy(true)
+    await new Promise(resolve => setTimeout(resolve, REST))
+    if (signal.aborted) return
+    missed()
+    busy(false)
   }
+}
+
+/** True once the stream was too fast, false when it is over. */
+async function watch (client, stream, { signal, event, missed }) {
+  let seen = 0
+  let until = 0
   try {
-    for await (const e of client.subscribe(stream, { signal })) {
+    for await (const e of client.subscribe(stream, { signal, buffer: MOST })) {
       event(e)
-      if (e.recovered === false) left()
-      await paced()
+      if (e.recovered === false) missed()
+      const now = performance.now()
+      if (now > until) {
+        until = now + WINDOW
+        seen = 0
+      }
+      if (++seen > MOST) return true
     }
   } catch { /* signed out, or the execution is over */ }
+  return false
 }

@@ -19,9 +19,10 @@ export class Store {
     route: route(),
     functions: undefined, // sorted by name; undefined while loading
     functionsError: undefined,
-    executions: new Map(), // id → execution as the API shows it, and progress
+    executions: new Map(), // id → what a row shows of it, and its progress
     executionsError: undefined,
     loaded: false, // the list of executions, once
+    sampled: false, // the hub is too busy for all of them to be shown
     calls: new Map(), // function → its last call from here
     detail: undefined // the open execution
   }
@@ -32,6 +33,7 @@ export class Store {
   #session // aborted at sign-out: ends all that listens
   #dirty = false
   #publishing = false
+  #calm // the timer after which a busy hub counts as calm
   #watched = new Map() // execution id → AbortController of its progress
 
   constructor ({ key }) {
@@ -88,7 +90,7 @@ export class Store {
     this.#watched.clear()
     sessionStorage.removeItem(KEY)
     Object.assign(this.state, {
-      status: 'signed-out', error: undefined, functions: undefined, functionsError: undefined, executions: new Map(), executionsError: undefined, loaded: false, calls: new Map(), detail: undefined
+      status: 'signed-out', error: undefined, functions: undefined, functionsError: undefined, executions: new Map(), executionsError: undefined, loaded: false, sampled: false, calls: new Map(), detail: undefined
     })
     this.changed()
   }
@@ -108,13 +110,9 @@ export class Store {
   async loadExecutions () {
     const name = this.state.route.function
     try {
-      const { items } = await this.#client.list({ limit: 100, ...(name && { function: name }) })
-      const listed = new Set(items.map(x => x.id))
-      for (const [id, x] of this.state.executions) {
-        // A call that ended while nobody looked has left nothing behind.
-        if (!ENDED.has(x.state) && !listed.has(id) && (!name || x.function === name)) this.state.executions.delete(id)
-      }
-      for (const x of items) this.#put(x)
+      const filters = name ? [{}, { function: name }] : [{}]
+      const pages = await Promise.all(filters.map(filter => this.#client.list({ limit: 100, ...filter })))
+      filters.forEach((filter, i) => this.#listed(pages[i], filter.function))
       this.state.executionsError = undefined
     } catch (error) {
       this.state.executionsError = error
@@ -122,6 +120,16 @@ export class Store {
     this.state.loaded = true
     this.#watchProgress()
     this.changed()
+  }
+
+  /** Takes over a page of the newest, and forgets the calls that it should have: they ended while nobody looked. */
+  #listed ({ items, next }, name) {
+    const listed = new Set(items.map(x => x.id))
+    const reaches = next ? items.at(-1).id : ''
+    for (const x of this.state.executions.values()) {
+      if (!ENDED.has(x.state) && x.id > reaches && !listed.has(x.id) && (!name || x.function === name)) this.state.executions.delete(x.id)
+    }
+    for (const x of items) if (!this.#fleeting(x)) this.#put(x)
   }
 
   /** Calls a function and keeps what comes of it under its name. */
@@ -205,15 +213,35 @@ export class Store {
     await live(this.#client, 'function.>', {
       signal,
       event: event => this.#lifecycle(event),
-      missed: () => this.loadExecutions()
+      missed: () => this.loadExecutions(),
+      busy: busy => this.#busy(busy)
     })
+  }
+
+  /** A hub that is too busy to be shown whole is said to be so until it was not for a while. */
+  #busy (busy) {
+    if (busy) {
+      this.state.sampled = true
+      for (const x of this.state.executions.values()) if (this.#fleeting(x)) this.state.executions.delete(x.id)
+      this.loadExecutions()
+    }
+    clearTimeout(this.#calm)
+    this.#calm = setTimeout(() => {
+      this.state.sampled = false
+      this.changed()
+    }, 5000)
+    this.changed()
+  }
+
+  /** In a sample nobody tells when a call ends: one that just began is best not shown at all. */
+  #fleeting (x) {
+    return this.state.sampled && (x.state === 'running' || x.state === 'queued') && Date.now() - new Date(x.createdAt) < 1000
   }
 
   #lifecycle ({ type, time, data }) {
     if (!data?.execution) return
-    const { execution: id, ...more } = data
-    const known = this.state.executions.get(id)
-    const x = { ...known, id, ...more }
+    const known = this.state.executions.get(data.execution)
+    const x = { ...known, id: data.execution, function: data.function, version: data.version, state: data.state }
     x.createdAt ??= time
     if (type === 'execution.started') x.startedAt ??= time
     if (ENDED.has(x.state)) x.endedAt ??= time
@@ -234,11 +262,12 @@ export class Store {
     }, 500)
   }
 
-  #put (x) {
+  /** Keeps what a row shows, not arguments and results, which may be large. */
+  #put ({ id, function: name, version, state, createdAt, startedAt, endedAt, progress }) {
     const { executions } = this.state
-    const known = executions.get(x.id)
+    const known = executions.get(id)
     if (!known && executions.size >= EXECUTIONS) executions.delete(oldest(executions))
-    executions.set(x.id, { ...known, ...x })
+    executions.set(id, { id, function: name, version, state, createdAt, startedAt, endedAt, progress: progress ?? known?.progress })
   }
 
   /** Follows the progress of the newest that run, and lets go of the rest. */

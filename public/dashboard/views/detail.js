@@ -112,14 +112,14 @@ function section (title, testid) {
     element,
     update (of, x) {
       if (!show(element, of !== undefined)) shown = undefined
-      const same = JSON.stringify(of)
-      if (of === undefined || shown === same) return
-      shown = same
+      if (of === undefined || shown === of) return
+      shown = of // views are replaced, never changed
+      const whole = JSON.stringify(of)
       const error = x?.error
       text(head, error ? `Error: ${error.code}` : title)
-      text(preview, error ? '' : same.slice(0, 100))
+      text(preview, error ? '' : whole.slice(0, 100))
       set(element, { 'data-state': error ? 'failed' : undefined })
-      element.open = error ? true : same.length < 400 && title === 'Result'
+      element.open = error ? true : whole.length < 4000 && title === 'Result'
       if (show(message, error)) text(message, error.name ? `${error.name}: ${error.message}` : error.message)
       if (!error) json(value, of)
       else if (show(value, error.stack)) text(value, trace({ functionStack: error.stack, message: error.message }))
@@ -153,9 +153,11 @@ function resumeForm (act) {
     element,
     update (x, d, status) {
       const paused = show(element, x.state === 'paused')
-      const key = paused ? `${x.id} ${x.pause?.at} ${JSON.stringify(x.pause?.args)?.length}` : undefined
+      const key = paused ? `${x.id} ${x.pause?.at}` : undefined
       if (paused && filled !== key) {
-        before = JSON.stringify(x.pause?.args ?? x.args ?? [])
+        const value = x.pause?.args ?? x.args ?? []
+        before = JSON.stringify(value)
+        if (before.length > 80) before = JSON.stringify(value, null, 2)
         args.fill(before)
       }
       filled = key
@@ -185,9 +187,15 @@ function sendForm (act) {
       if (await act(type.value.trim(), value)) data.value = ''
     }
   }, h('h3', {}, 'Send an event into it'), h('div', { class: 'send-line' }, type, data, button), fault)
+  let of
   return {
     element,
     update (possible, d) {
+      if (of !== d) {
+        of = d
+        element.reset()
+        show(fault, false)
+      }
       show(element, possible)
       set(button, { disabled: d.busy === 'send' })
     }

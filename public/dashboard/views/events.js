@@ -3,7 +3,7 @@ import { clock, json } from '../format.js'
 
 /** An execution's events, newest at the bottom, followed until the reader scrolls up. */
 export function events () {
-  const list = h('div', { class: 'events', tabindex: 0, role: 'log', 'aria-label': 'Events', onscroll: () => { following = atEnd() } })
+  const list = h('div', { class: 'events', tabindex: 0, role: 'log', 'aria-label': 'Events', onscroll: () => scrolled() })
   const latest = h('button', { class: 'button small latest', type: 'button', onclick: () => { following = true; follow() } }, 'Latest ↓')
   const empty = h('p', { class: 'note' })
   const element = h('div', { class: 'events-box' }, list, empty, latest)
@@ -15,6 +15,12 @@ export function events () {
 
   const atEnd = () => list.scrollHeight - list.scrollTop - list.clientHeight < 24
   const follow = () => { list.scrollTop = list.scrollHeight }
+  let at = 0
+  const scrolled = () => { // upwards is the reader's doing; downwards is ours, too
+    if (atEnd()) following = true
+    else if (list.scrollTop < at) following = false
+    at = list.scrollTop
+  }
   new ResizeObserver(() => following && follow()).observe(list)
 
   return {
@@ -25,6 +31,7 @@ export function events () {
         of = d
         first = next = 0
         following = true
+        at = 0
         list.replaceChildren()
       }
       const total = d.dropped + d.events.length
@@ -75,7 +82,7 @@ function row (event) {
 /** Of a change of state, what its type does not say already. */
 function lifecycle ({ type, data }) {
   if (!type.startsWith('execution.') || typeof data !== 'object') return data
-  const rest = Object.entries(data ?? {}).filter(([name, value]) => !SAID.has(name) && !(name === 'attempt' && value === 1))
+  const rest = Object.entries(data ?? {}).filter(([name, value]) => !SAID.has(name) && !(name === 'attempt' && value < 2))
   return rest.length ? Object.fromEntries(rest) : undefined
 }
 

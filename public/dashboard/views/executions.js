@@ -11,6 +11,7 @@ const FILTERS = { all: () => true, active: x => !['succeeded', 'failed', 'cancel
 export function executions (store) {
   let chosen = 'all'
   const heading = h('h2', {}, 'Executions')
+  const sampled = h('span', { class: 'muted', title: 'More calls than can be shown: these are some of them' }, 'a sample')
   const tabs = Object.keys(FILTERS).map(name => h('button', {
     type: 'button', class: 'tab', onclick: () => { chosen = name; store.changed() }
   }, name[0].toUpperCase() + name.slice(1)))
@@ -22,7 +23,7 @@ export function executions (store) {
   const list = h('ul', { class: 'rows' })
   const reconcile = keyed(row)
   const element = h('section', { class: 'executions' },
-    h('div', { class: 'bar' }, heading, h('span', { class: 'grow' }), h('div', { class: 'tabs', role: 'group', 'aria-label': 'Which executions' }, tabs)),
+    h('div', { class: 'bar' }, heading, sampled, h('span', { class: 'grow' }), h('div', { class: 'tabs', role: 'group', 'aria-label': 'Which executions' }, tabs)),
     h('div', { class: 'card flush' }, loading, failed.element, empty, list))
 
   return {
@@ -32,6 +33,7 @@ export function executions (store) {
       const now = Date.now()
       const all = [...state.executions.values()].filter(x => !of || x.function === of)
       const shown = all.filter(FILTERS[chosen]).sort(newestFirst).slice(0, ROWS)
+      show(sampled, state.sampled)
       text(heading, of ? 'Executions' : 'All executions')
       tabs.forEach((tab, i) => set(tab, { 'aria-pressed': String(Object.keys(FILTERS)[i] === chosen) }))
       show(loading, !state.loaded && !shown.length)

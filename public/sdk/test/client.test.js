@@ -164,7 +164,7 @@ test('a call aborted before its first event is cancelled when that comes', async
   const cancelled = new Promise(resolve => {
     hub.methods.cancel = ({ execution }) => { resolve(execution); return {} }
   })
-  const reached = Promise.withResolvers?.() ?? withResolvers()
+  const reached = withResolvers()
   hub.functions.long = (_, socket, id) => { reached.resolve({ socket, id }); return SILENT }
   const client = await connected(t, hub)
   const call = client.with({ signal: abort.signal }).invoke('long')
