@@ -16,7 +16,7 @@ type Config struct {
 	OutboxBytes    int           // output that waits for one connection; 8 MiB
 	MaxConns       int           // connections at once; 262144
 	HeaderTimeout  time.Duration // from a request's first byte to the end of its headers; 10 s
-	BodyTimeout    time.Duration // for a body over 64 KiB, from the end of the headers; 5 min
+	BodyTimeout    time.Duration // for a request's body over 64 KiB, from the end of the headers, and for a response; 5 min
 	IdleTimeout    time.Duration // a kept-alive connection without a request; 75 s
 	WriteTimeout   time.Duration // for 64 KiB of output to be taken by a slow reader; 30 s
 	AuthWithin     time.Duration // for the first message of a WebSocket that is not signed in; 5 s

@@ -3,11 +3,9 @@ package conn
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/livefn/livefn/hub"
 	"github.com/livefn/livefn/internal/fault"
-	"github.com/livefn/livefn/internal/units"
 	"github.com/livefn/livefn/nodebridge"
 )
 
@@ -65,7 +63,7 @@ func (c *call) protocol(code int, message string) {
 // later runs f in a goroutine of its own and answers with what it gives.
 func (s *Session) later(c *call, f func(context.Context) (any, error)) {
 	s.srv.spawn(func() {
-		v, err := f(s.srv.life())
+		v, err := safely(s.srv, func() (any, error) { return f(s.srv.life()) })
 		if err == nil {
 			var b []byte
 			if b, err = json.Marshal(v); err == nil {
@@ -75,6 +73,17 @@ func (s *Session) later(c *call, f func(context.Context) (any, error)) {
 		}
 		c.fail(err, nil)
 	})
+}
+
+// safely gives a panic of ours as an error.
+func safely(s *Server, f func() (any, error)) (v any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.logPanic("WebSocket", r)
+			err = errPanic
+		}
+	}()
+	return f()
 }
 
 // request reads what invoke and start have in common into s.req; it points into the message.
@@ -93,9 +102,7 @@ func (s *Session) request(p *params) *hub.Request {
 func (s *Session) invoke(r *rpcRequest, c *call) {
 	p := params{r: r}
 	req := s.request(&p)
-	var timeout units.Duration
-	p.into("timeout", &timeout, "milliseconds or a duration like \"5s\"")
-	req.Timeout = time.Duration(timeout)
+	req.Timeout = p.duration("timeout")
 	events := p.bool("events")
 	if f := p.done(); f != nil {
 		c.invalid(f)

@@ -1,10 +1,11 @@
 package conn
 
 import (
-	"encoding/json"
 	"strconv"
+	"time"
 
 	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/units"
 )
 
 // params reads the params of a request strictly: a member that is missing, of the wrong type or not
@@ -81,11 +82,17 @@ func (p *params) int(name string) int {
 	return n
 }
 
-// into decodes a member that has a form of its own; want describes it.
-func (p *params) into(name string, to any, want string) {
-	if v := p.raw(name); v != nil && json.Unmarshal(v, to) != nil {
-		p.wrong(name, want)
+// duration gives a duration as users write it; 0 if it is missing.
+func (p *params) duration(name string) time.Duration {
+	v := p.raw(name)
+	if v == nil {
+		return 0
 	}
+	var d units.Duration
+	if d.UnmarshalJSON(v) != nil {
+		p.wrong(name, `milliseconds or a duration like "5s"`)
+	}
+	return time.Duration(d)
 }
 
 // done gives the first thing that is wrong, an unknown member included.

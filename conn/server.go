@@ -50,6 +50,7 @@ func New(cfg Config, h *hub.Hub, reg *tenants.Registry) *Server {
 		MaxRequestBodySize:           cfg.MaxBody,
 		ReadTimeout:                  cfg.HeaderTimeout,
 		IdleTimeout:                  cfg.IdleTimeout,
+		WriteTimeout:                 cfg.BodyTimeout,
 		MaxIdleWorkerDuration:        250 * time.Millisecond, // also how long its cleaner outlives Serve
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
@@ -135,10 +136,16 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 
 func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
 	if r := recover(); r != nil {
-		s.cfg.Log.Error("panic in a request", "path", string(ctx.Path()), "panic", r, "stack", string(debug.Stack()))
+		s.logPanic(string(ctx.Path()), r)
 		ctx.Response.Reset()
-		problemOf(fault.New(fault.Internal, "The hub could not do this; its log has the cause.")).write(ctx)
+		problemOf(errPanic).write(ctx)
 	}
+}
+
+var errPanic = fault.New(fault.Internal, "The hub could not do this; its log has the cause.")
+
+func (s *Server) logPanic(where string, r any) {
+	s.cfg.Log.Error("panic", "where", where, "panic", r, "stack", string(debug.Stack()))
 }
 
 // bigBody is from what size on a body has BodyTimeout.

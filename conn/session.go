@@ -55,8 +55,15 @@ func (s *Session) run() {
 	s.hangUp(err)
 }
 
-// read handles message after message.
-func (s *Session) read() error {
+// read handles message after message. A panic of ours ends the session, not the hub.
+func (s *Session) read() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.srv.logPanic("WebSocket", r)
+			s.close(CloseInternal)
+			err = errPanic
+		}
+	}()
 	for {
 		typ, r, err := s.ws.Reader(context.Background())
 		if err != nil {
