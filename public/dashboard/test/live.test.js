@@ -9,6 +9,7 @@ function client (...lists) {
     async * subscribe (stream, { signal }) {
       const events = lists[this.subscribed++]
       yield * events
+      signal.throwIfAborted()
       await new Promise((resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
     }
   }
