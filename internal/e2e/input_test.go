@@ -98,7 +98,7 @@ func TestBadInputOverHTTPIsAProblemWithAStableCodeAndDisturbsNobody(t *testing.T
 		{"source that requires what is not there", "PUT", "/v1/functions/new", source("require('no-such-module')"), 422, "version_broken", "no-such-module"},
 		{"a dependency that does not exist", "PUT", "/v1/functions/new", `{"source": "module.exports = () => {}", "dependencies": {"no-such-package": "1.0.0"}}`, 422, "install_failed", "no-such-package"},
 		{"a version of a dependency that does not exist", "PUT", "/v1/functions/new", `{"source": "module.exports = () => {}", "dependencies": {"lodash": "99.0.0"}}`, 422, "install_failed", "lodash"},
-		{"dependencies that conflict", "PUT", "/v1/functions/new", `{"source": "module.exports = () => {}", "dependencies": {"plug": "1.0.0", "socket": "1.0.0"}}`, 422, "install_failed", "socket"},
+		{"dependencies that conflict", "PUT", "/v1/functions/new", `{"source": "module.exports = () => {}", "dependencies": {"plug": "1.0.0", "socket": "1.0.0"}}`, 422, "install_failed", "conflict"},
 		{"a publish that is not JSON", "PUT", "/v1/functions/new", `{"source": `, 400, "invalid_request", ""},
 		{"a publish of nothing", "PUT", "/v1/functions/new", ``, 400, "invalid_request", ""},
 		{"a publish without source", "PUT", "/v1/functions/new", `{}`, 400, "invalid_request", "source"},
