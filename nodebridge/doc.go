@@ -8,8 +8,9 @@
 //
 // # Invariant
 //
-// A call that Pool.Call accepted gets exactly one final frame (Result, Error, Paused, or Lost, which
-// the Go side makes when the process dies), whatever the function, the process or the hub does.
+// A call that Fleet.Call accepted gets exactly one final frame (Result, Error, Paused, or Lost, which
+// the Go side makes when the process dies), whatever the function, the process or the hub does. A call
+// that waited for a process in vain never ran: the Go side makes its Error {code: "overloaded"}.
 //
 // # Transport
 //
@@ -95,8 +96,10 @@
 //
 // # Where to look next
 //
-// frame.go and js/frames.js encode and decode; testdata/frames holds golden bytes that both halves
-// read. bridge.go is a process, calls.go its slots, pool.go the choice among processes, restart.go
-// the backoff. js/loader.js loads modules, js/run.js runs a call, js/tail.js is the tail object,
-// js/console.js attributes output.
+// frame.go and js/frames.js have the tables; testdata/frames holds golden bytes that both halves read.
+// splitter.go finds frames, check.go judges them, incoming.go and outgoing.go are large messages.
+// bridge.go is a process and its calls, read.go and write.go its two goroutines, calls.go the slots,
+// loaded.go its modules. pool.go is the choice among processes, waiting.go the calls that wait for one,
+// restart.go the backoff, fleet.go the pools of all tenants. js/loader.js loads modules, js/run.js runs
+// a call, js/tail.js is the tail object, js/console.js attributes output.
 package nodebridge

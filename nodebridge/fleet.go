@@ -155,8 +155,8 @@ func (f *Fleet) Load(ctx context.Context, tenant string, m *Module) (Info, error
 	return p.load(ctx, m)
 }
 
-// Unload lets the tenant's bridges forget m once no call of it is in flight there. A later call of m
-// loads it again.
+// Unload lets the tenant's bridges forget m once no call of it is in flight there, which for a call is
+// just after its final frame. A call of m that comes before keeps it loaded; a later one loads it again.
 func (f *Fleet) Unload(tenant string, m *Module) {
 	if p, ok := f.pools.Load(tenant); ok {
 		for _, b := range p.bridges() {
