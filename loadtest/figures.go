@@ -1,0 +1,129 @@
+package loadtest
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// Figures is what a comparison measured.
+type Figures struct {
+	Rounds  int     `json:"rounds"`
+	Seconds float64 `json:"seconds"` // of each measurement
+	Tables  []Table `json:"tables"`
+}
+
+// Table is the same load on several peers.
+type Table struct {
+	Title   string `json:"title"`
+	Against string `json:"against"` // the peer that ratios are to
+	Of      string `json:"of"`      // what the ratios compare: "perSecond", or "p50"
+	Rows    []*Row `json:"rows"`
+}
+
+// Row is one peer. Its figures are medians over the rounds; Ratio is the median of each round's own
+// ratio, so it need not be the quotient of two medians.
+type Row struct {
+	Peer      string  `json:"peer"`
+	Rate      float64 `json:"rate,omitempty"` // calls due each second, in the open loop
+	PerSecond float64 `json:"perSecond"`
+	P50       float64 `json:"p50"` // milliseconds
+	P99       float64 `json:"p99"`
+	Ratio     float64 `json:"ratio"`
+	Error     string  `json:"error,omitempty"` // why there are no figures
+
+	reports []*Report // of the rounds
+}
+
+func newTable(t table, rows []*Row) Table {
+	out := Table{Title: t.title, Against: t.peers[0], Of: "perSecond", Rows: rows}
+	if t.latency {
+		out.Of = "p50"
+	}
+	of := func(r *Report) float64 {
+		if t.latency {
+			return r.Latency.P50
+		}
+		return r.PerSecond
+	}
+	first := rows[0].reports
+	for _, row := range rows {
+		var perSecond, p50, p99, ratio []float64
+		for i, r := range row.reports {
+			perSecond = append(perSecond, r.PerSecond)
+			p50 = append(p50, r.Latency.P50)
+			p99 = append(p99, r.Latency.P99)
+			if i < len(first) && of(first[i]) > 0 {
+				ratio = append(ratio, of(r)/of(first[i]))
+			}
+		}
+		row.PerSecond, row.P50, row.P99, row.Ratio = median(perSecond), median(p50), median(p99), median(ratio)
+	}
+	return out
+}
+
+// median of no values is 0.
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	n := len(v)
+	return (v[(n-1)/2] + v[n/2]) / 2
+}
+
+func (t Table) row(peer string) *Row {
+	for _, r := range t.Rows {
+		if r.Peer == peer {
+			return r
+		}
+	}
+	return &Row{}
+}
+
+// Complete reports whether every peer was measured.
+func (f *Figures) Complete() bool {
+	for _, t := range f.Tables {
+		for _, r := range t.Rows {
+			if r.Error != "" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Print writes the tables for people.
+func (f *Figures) Print(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "(a, b) => a + b, JSON in and out; medians of %s of %gs, interleaved; ratios within a round\n",
+		plural(f.Rounds, "round"), f.Seconds)
+	for _, t := range f.Tables {
+		fmt.Fprintf(&b, "\n%s\n\n", t.Title)
+		what := "÷ " + t.Against
+		if t.Of == "p50" {
+			what = "p50 " + what
+		}
+		tw := tabwriter.NewWriter(&b, 0, 0, 3, ' ', tabwriter.AlignRight)
+		fmt.Fprintf(tw, "\tcalls/s\tp50\tp99\t%s\t\n", what)
+		var errs []string
+		for _, r := range t.Rows {
+			if r.Error != "" {
+				fmt.Fprintf(tw, "%s\t-\t-\t-\t-\t\n", r.Peer)
+				errs = append(errs, fmt.Sprintf("%s: %s\n", r.Peer, r.Error))
+				continue
+			}
+			ratio := "-"
+			if r.Ratio > 0 {
+				ratio = fmt.Sprintf("%.2f", r.Ratio)
+			}
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t\n", r.Peer, count(r.PerSecond), millis(r.P50), millis(r.P99), ratio)
+		}
+		_ = tw.Flush() // to memory
+		b.WriteString(strings.Join(errs, ""))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
