@@ -1,0 +1,210 @@
+// Package cli is the livefn program: `serve` runs a hub, all other commands are users of one, through
+// the public API alone. cli.go parses and dispatches; each noun's commands stand in a file of its own.
+//
+// Output is for people on a terminal, and JSON with --json; what went wrong goes to standard error.
+// Every command ends with one of three codes: 0 done, 1 the function or request failed, 2 wrong usage.
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	kongyaml "github.com/alecthomas/kong-yaml"
+
+	"github.com/livefn/livefn/internal/client"
+)
+
+// The exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// defaultURL is where a hub listens that was not told otherwise.
+const defaultURL = "http://127.0.0.1:8080"
+
+// commands is the program's grammar.
+type commands struct {
+	URL    string     `name:"url" help:"The hub; http://127.0.0.1:8080 without it." placeholder:"URL" env:"LIVEFN_URL" group:"global"`
+	Key    string     `help:"Key to sign in with." placeholder:"KEY" env:"LIVEFN_KEY" group:"global"`
+	Tenant string     `help:"Tenant to act as, with the operator's key." placeholder:"NAME" env:"LIVEFN_TENANT" group:"global"`
+	JSON   bool       `name:"json" help:"Print JSON for programs." group:"global"`
+	Config configFile `help:"YAML file with defaults for flags; flags and environment go before it." placeholder:"FILE" group:"global"`
+
+	Serve     ServeCmd     `cmd:"" help:"Run a hub."`
+	Publish   publishCmd   `cmd:"" help:"Publish a folder with a Node project as a function's next version."`
+	Invoke    invokeCmd    `cmd:"" help:"Call a function and print its result."`
+	Start     startCmd     `cmd:"" help:"Start a durable execution and print its id."`
+	Ps        psCmd        `cmd:"" help:"List executions, newest first."`
+	Tail      tailCmd      `cmd:"" help:"Print events as they happen."`
+	Send      sendCmd      `cmd:"" help:"Send an event into an execution."`
+	Pause     pauseCmd     `cmd:"" help:"Ask an execution to pause."`
+	Resume    resumeCmd    `cmd:"" help:"Resume a paused execution."`
+	Cancel    cancelCmd    `cmd:"" help:"Cancel an execution."`
+	Functions functionsCmd `cmd:"" help:"List functions."`
+	Tenants   tenantsCmd   `cmd:"" help:"Make, list and delete tenants (operator)."`
+	Keys      keysCmd      `cmd:"" help:"Make, list and delete a tenant's keys (operator)."`
+	Load      loadCmd      `cmd:"" help:"Measure calls against a hub, or beside other servers."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
+}
+
+// session is what a command works with.
+type session struct {
+	hub  *client.Client
+	in   io.Reader
+	out  io.Writer
+	note io.Writer // for people, beside the result: progress, hints
+	json bool
+}
+
+// usageError is a mistake in how the program was called.
+type usageError struct{ error }
+
+func wrongUsage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exited carries an exit code out of kong, which wants to exit by itself after --help.
+type exited int
+
+// Run is the program: it does what args say and gives the exit code.
+func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) (code int) {
+	defer func() {
+		switch e := recover().(type) {
+		case nil:
+		case exited:
+			code = int(e)
+		default:
+			panic(e)
+		}
+	}()
+	var c commands
+	parser, err := kong.New(&c,
+		kong.Name("livefn"),
+		kong.Description("Functions that are fast to call, live to watch, and can be paused."),
+		kong.Writers(out, errs),
+		kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.ExplicitGroups([]kong.Group{{Key: "global", Title: "Global flags:"}}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.BindTo(out, (*io.Writer)(nil)),
+	)
+	if err != nil {
+		return complain(errs, false, err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(separate(args))
+	if err != nil {
+		return complain(errs, c.JSON, usageError{err})
+	}
+	hub := &client.Client{URL: cmp.Or(c.URL, defaultURL), Key: c.Key, Tenant: c.Tenant}
+	if err := k.Run(&session{hub: hub, in: in, out: out, note: errs, json: c.JSON}, &c); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return exitFailed // Ctrl-C needs no explanation
+		}
+		return complain(errs, c.JSON, err)
+	}
+	return exitDone
+}
+
+// complain says what went wrong and gives the exit code for it.
+func complain(w io.Writer, asJSON bool, err error) int {
+	code := exitFailed
+	usage, wrong := errors.AsType[usageError](err)
+	if wrong {
+		code = exitUsage
+	}
+	if errors.Is(err, errReported) {
+		return code
+	}
+	problem, isProblem := errors.AsType[*client.Problem](err)
+	if asJSON {
+		var line any = problem
+		if !isProblem {
+			kind := "failed"
+			if wrong {
+				kind = "usage"
+			}
+			line = map[string]string{"code": kind, "detail": err.Error()}
+		}
+		b, _ := json.Marshal(line) // strings and numbers
+		fmt.Fprintf(w, "%s\n", b)
+		return code
+	}
+	switch {
+	case wrong:
+		fmt.Fprintf(w, "livefn: %v\nSee livefn --help.\n", usage)
+	case isProblem:
+		fmt.Fprintf(w, "livefn: %v\n", problem)
+		if problem.Stack != "" {
+			fmt.Fprintf(w, "%s\n", indent(problem.Stack))
+		}
+		if problem.Code == "unauthorized" {
+			fmt.Fprintf(w, "Set LIVEFN_KEY, or --key.\n")
+		}
+	default:
+		fmt.Fprintf(w, "livefn: %v\n", err)
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+			fmt.Fprintf(w, "Is a hub running there? Start one with `livefn serve`, or set LIVEFN_URL.\n")
+		}
+	}
+	return code
+}
+
+// errReported ends a command whose output has said all already.
+var errReported = errors.New("failed")
+
+func indent(s string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n    ")
+}
+
+// configFile is a YAML file of flags. Its values go before defaults, and behind flags and environment.
+type configFile string
+
+// BeforeResolve is called by kong before it looks for the values of flags that were not given.
+func (configFile) BeforeResolve(k *kong.Kong, ctx *kong.Context, trace *kong.Path) error {
+	path := string(ctx.FlagValue(trace.Flag).(configFile)) //nolint:forcetypeassert // the flag's own type
+	f, err := os.Open(path)                                //nolint:gosec // the user's own file
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	file, err := kongyaml.Loader(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	ctx.AddResolver(file)
+	ctx.AddResolver(kong.ResolverFunc(fromEnvironment)) // kong takes the last that has a value
+	return nil
+}
+
+func fromEnvironment(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	for _, name := range flag.Envs {
+		if v, ok := os.LookupEnv(name); ok {
+			return v, nil
+		}
+	}
+	return nil, nil //nolint:nilnil // "no value" in kong's terms
+}
+
+// separate puts `--` before the first negative number, which kong would take for a flag.
+func separate(args []string) []string {
+	for i, a := range args {
+		if a == "--" {
+			break
+		}
+		if len(a) > 1 && a[0] == '-' && a[1] >= '0' && a[1] <= '9' {
+			return append(append(append([]string{}, args[:i]...), "--"), args[i:]...)
+		}
+	}
+	return args
+}

@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/livefn/livefn/loadtest"
+)
+
+type loadCmd struct {
+	Run     loadRunCmd     `cmd:"" default:"withargs" help:"Call one function again and again; the default."`
+	Compare loadCompareCmd `cmd:"" help:"Measure livefn beside fasthttp, node:http and ws on this machine; without --url, a hub is started for it."`
+	Peer    loadPeerCmd    `cmd:"" hidden:"" help:"Run a peer of a comparison."`
+}
+
+type loadRunCmd struct {
+	Name string   `arg:"" help:"Function, or function@version."`
+	Args []string `arg:"" optional:"" name:"json" help:"Its arguments: JSON, @FILE, or - for standard input."`
+
+	WS          bool          `name:"ws" help:"Over WebSockets, in place of HTTP."`
+	Connections int           `help:"Connections." default:"64" short:"c"`
+	InFlight    int           `help:"Calls on one WebSocket at once; 16 without it." short:"i"`
+	Rate        float64       `help:"Calls each second at a constant rate (open loop); without it, as fast as answers come." short:"r"`
+	Duration    time.Duration `help:"How long to measure." default:"10s" short:"d"`
+	WarmUp      time.Duration `help:"How long to load before." default:"1s"`
+	Timeout     time.Duration `help:"For each call." default:"10s"`
+	Expect      string        `help:"JSON that every result must be." placeholder:"JSON"`
+}
+
+func (c *loadRunCmd) Run(ctx context.Context, s *session) error {
+	args, err := s.arguments(c.Args)
+	if err != nil {
+		return err
+	}
+	list, err := json.Marshal(args)
+	if err != nil {
+		return err
+	}
+	if c.Connections < 1 || c.InFlight < 0 || c.Rate < 0 || c.Duration <= 0 || c.WarmUp < 0 || c.Timeout <= 0 {
+		return wrongUsage("connections, duration and timeout must be above zero, and nothing below it")
+	}
+	if !c.WS && c.InFlight > 1 {
+		return wrongUsage("over HTTP/1.1 a connection carries one call at a time; use more connections, or --ws")
+	}
+	scenario := loadtest.Scenario{
+		URL: s.hub.URL, Key: s.hub.Key, Tenant: s.hub.Tenant, Function: c.Name, Args: list, Expect: json.RawMessage(c.Expect),
+		Connections: c.Connections, InFlight: c.InFlight, Rate: c.Rate, Duration: c.Duration, WarmUp: c.WarmUp, Timeout: c.Timeout,
+	}
+	if c.WS {
+		scenario.Transport = loadtest.WebSocket
+	}
+	report, err := scenario.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		err = s.print(report)
+	} else {
+		err = report.Print(s.out)
+	}
+	if err == nil && report.Failed() > 0 {
+		return errReported
+	}
+	return err
+}
+
+type loadCompareCmd struct {
+	Rounds   int           `help:"Interleaved rounds." default:"5"`
+	Duration time.Duration `help:"Of each measurement." default:"2s"`
+	WarmUp   time.Duration `help:"Before each measurement." default:"500ms"`
+	Node     string        `help:"The node program." default:"node" env:"LIVEFN_NODE"`
+	Npm      string        `help:"The npm program, which gets the package ws at the first use." default:"npm" env:"LIVEFN_NPM"`
+}
+
+func (c *loadCompareCmd) Run(ctx context.Context, s *session, all *commands) error {
+	if c.Rounds < 1 || c.Duration <= 0 || c.WarmUp < 0 {
+		return wrongUsage("rounds and duration must be above zero")
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the livefn program: %w", err)
+	}
+	comparison := loadtest.Comparison{
+		Livefn: program, URL: all.URL, Node: c.Node, Npm: c.Npm, Rounds: c.Rounds, Duration: c.Duration, WarmUp: c.WarmUp, Log: s.note,
+	}
+	if all.URL != "" {
+		comparison.Key = s.hub.Key
+	}
+	figures, err := comparison.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		err = s.print(figures)
+	} else {
+		err = figures.Print(s.out)
+	}
+	if err == nil && !figures.Complete() {
+		return errReported
+	}
+	return err
+}
+
+type loadPeerCmd struct {
+	Echo struct{} `cmd:"" help:"fasthttp, sending back what it gets."`
+}
+
+func (*loadPeerCmd) Run(ctx context.Context, out io.Writer) error { return loadtest.Echo(ctx, out) }

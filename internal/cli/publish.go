@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/livefn/livefn/internal/client"
+)
+
+// What a published folder may hold.
+const (
+	maxFiles = 5000
+	maxBytes = 32 << 20
+)
+
+type publishCmd struct {
+	Dir  string `arg:"" type:"existingdir" help:"Folder with the project."`
+	Name string `help:"The function's name; without it the name in package.json, or the folder's."`
+}
+
+func (c *publishCmd) Run(ctx context.Context, s *session) error {
+	files, left, err := readProject(os.DirFS(c.Dir))
+	if err != nil {
+		return fmt.Errorf("publish %s: %w", c.Dir, err)
+	}
+	if len(left) > 0 {
+		fmt.Fprintf(s.note, "left out: %s\n", strings.Join(left, ", "))
+	}
+	name := c.Name
+	if name == "" {
+		if name, err = projectName(c.Dir, files["package.json"]); err != nil {
+			return err
+		}
+	}
+	var result json.RawMessage
+	body := map[string]any{"files": files}
+	err = s.hub.Stream(ctx, http.MethodPut, "/v1/functions/"+url.PathEscape(name), body, "", func(m client.Message) error {
+		switch m.Type {
+		case "log":
+			var log struct{ Line string }
+			if !s.json && json.Unmarshal(m.Data, &log) == nil {
+				fmt.Fprintf(s.note, "  %s\n", plain(log.Line))
+			}
+		case "error":
+			p := &client.Problem{}
+			if err := json.Unmarshal(m.Data, p); err != nil {
+				return err
+			}
+			return p
+		case "result":
+			result = m.Data
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case result == nil:
+		return errors.New("the hub ended the connection without a result; publishing again is safe")
+	case s.json:
+		return s.result(result)
+	}
+	var done struct {
+		Name      string
+		Version   int
+		State     string
+		Installed map[string]string
+		MS        int64
+	}
+	if err := json.Unmarshal(result, &done); err != nil {
+		return err
+	}
+	if err := s.say("%s@%d is %s (%d ms)", done.Name, done.Version, done.State, done.MS); err != nil {
+		return err
+	}
+	for _, p := range slices.Sorted(maps.Keys(done.Installed)) {
+		if err := s.say("  %s %s", plain(p), plain(done.Installed[p])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readProject reads the files to publish, and lists what it left out on purpose. Settings for secrets
+// are the function's env: files that usually hold them are never sent.
+func readProject(dir fs.FS) (files map[string]string, left []string, err error) {
+	files = map[string]string{}
+	total := 0
+	err = fs.WalkDir(dir, ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		base := path.Base(file)
+		switch {
+		case d.IsDir() && (base == "node_modules" || base == ".git"):
+			return fs.SkipDir
+		case d.IsDir() || base == ".DS_Store":
+			return nil
+		case base == ".npmrc" || base == ".env" || strings.HasPrefix(base, ".env."):
+			left = append(left, file+" (may hold secrets; use the setting env)")
+			return nil
+		case !d.Type().IsRegular():
+			return wrongUsage("%s is no plain file; a function is made of plain files", file)
+		}
+		b, err := fs.ReadFile(dir, file)
+		if err != nil {
+			return err
+		}
+		if !utf8.Valid(b) || strings.IndexByte(string(b), 0) >= 0 {
+			return wrongUsage("%s is binary; a folder can be published if all its files are text in UTF-8", file)
+		}
+		if total += len(b); total > maxBytes || len(files) == maxFiles {
+			return wrongUsage("the folder is over %d files or %d MiB (at %s); move data that a function reads elsewhere",
+				maxFiles, maxBytes>>20, file)
+		}
+		files[file] = string(b)
+		return nil
+	})
+	if err == nil && len(files) == 0 {
+		err = wrongUsage("the folder is empty")
+	}
+	return files, left, err
+}
+
+// projectName gives the name that the project has; a scope is left out.
+func projectName(dir, manifest string) (string, error) {
+	var p struct{ Name string }
+	if manifest != "" {
+		if err := json.Unmarshal([]byte(manifest), &p); err != nil {
+			return "", wrongUsage("package.json: %w", err)
+		}
+	}
+	if p.Name != "" {
+		return path.Base(p.Name), nil
+	}
+	full, err := filepath.Abs(dir)
+	return filepath.Base(full), err
+}
