@@ -11,10 +11,12 @@ export default [
     rules: {
       'array-callback-return': 'error',
       eqeqeq: 'error',
+      'no-empty': ['error', { allowEmptyCatch: true }],
       'no-constructor-return': 'error',
       'no-eval': 'error',
       'no-implicit-globals': 'error',
       'no-implied-eval': 'error',
+      'no-misleading-character-class': ['error', { allowEscape: true }],
       'no-self-compare': 'error',
       'no-template-curly-in-string': 'error',
       'no-unmodified-loop-condition': 'error',
@@ -22,6 +24,7 @@ export default [
       'no-use-before-define': ['error', { functions: false, classes: false, variables: false }],
       'no-var': 'error',
       'object-shorthand': 'error',
+      'preserve-caught-error': 'off', // what a function threw may be anything, and is not ours to pass on
       'prefer-const': ['error', { destructuring: 'all' }]
     }
   },
@@ -30,7 +33,7 @@ export default [
     languageOptions: { sourceType: 'module', globals: globals.nodeBuiltin }
   },
   {
-    files: ['internal/samples/**/*.js'],
+    files: ['internal/samples/**/*.js', 'loadtest/**/*.js'],
     languageOptions: { sourceType: 'commonjs', globals: globals.node }
   },
   {
