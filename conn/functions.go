@@ -204,34 +204,36 @@ func (s *Server) getVersion(ctx *fasthttp.RequestCtx, args []string) error {
 	if err != nil || v == nil {
 		return fault.New(fault.NotFound, "The function %q has no version %q.", args[0], args[1])
 	}
+	view, err := versionView(v)
+	return reply(ctx, view, err)
+}
+
+// versionView gives a version's own members, and files, lock and log.
+func versionView(v *tenants.Version) (json.RawMessage, error) {
 	files, err := v.Source()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	lock, err := v.Lock()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	log, err := v.Log()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	text := make(map[string]string, len(files))
 	for name, b := range files {
 		text[name] = string(b)
+	}
+	own, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
 	}
 	more, err := json.Marshal(struct {
 		Files map[string]string `json:"files"`
 		Lock  string            `json:"lock,omitempty"`
 		Log   string            `json:"log"`
 	}{text, string(lock), string(log)})
-	if err != nil {
-		return err
-	}
-	view, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	// Two objects as one: both have members.
-	return reply(ctx, json.RawMessage(string(view[:len(view)-1])+","+string(more[1:])), nil)
+	return append(append(own[:len(own)-1], ','), more[1:]...), err // two objects as one: both have members
 }

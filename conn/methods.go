@@ -108,8 +108,8 @@ func (s *Session) invoke(r *rpcRequest, c *call) {
 		c.invalid(f)
 		return
 	}
-	if events {
-		req.Events = &sink{s: s, head: eventHead("call", r.id), opened: true}
+	if events && len(c.id) > 0 { // a notification has no id that its events could name
+		req.Events = &sink{s: s, head: eventHead("call", c.id), opened: true}
 	}
 	// From here on c is the hub's: the answer may come before Invoke returns.
 	if _, err := s.srv.hub.Invoke(s.caller.Load().Tenant, req, c); err != nil {

@@ -250,7 +250,6 @@ func (in *inbox) read(r io.Reader) error {
 
 func (in *inbox) free() {
 	if cap(in.msg) <= keepBuffer && cap(in.reqs) <= 16 {
-		clear(in.reqs)
 		inboxes.Put(in)
 	}
 }

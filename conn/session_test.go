@@ -249,7 +249,7 @@ func TestBrokenMessagesCloseWithTheirCode(t *testing.T) {
 }
 
 func TestAClientThatDoesNotReadIsClosedAsSlow(t *testing.T) {
-	f := open(t, Config{OutboxBytes: 1 << 20})
+	f := open(t, Config{OutboxBytes: 1 << 20, CloseWithin: time.Minute})
 	c := f.socket()
 	for i := range 4 { // each makes 20 MB of events
 		c.say(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"invoke","params":{"function":"flood","events":true}}`, i))

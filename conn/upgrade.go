@@ -23,6 +23,9 @@ const (
 // A wrong key in the Authorization header is answered 401. One in the URL or the subprotocol comes
 // from a browser, which shows its page no status: that one is accepted and closed with 4001.
 func (s *Server) upgrade(ctx *fasthttp.RequestCtx, _ []string) error {
+	if s.live.draining() {
+		return errDraining
+	}
 	r := handshake(ctx)
 	if err := checkHandshake(r); err != nil {
 		ctx.Response.Header.Set("Upgrade", "websocket")
