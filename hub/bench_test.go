@@ -15,6 +15,9 @@ func (e *echoing) Load(context.Context, string, *nodebridge.Module) (nodebridge.
 	return nodebridge.Info{}, nil
 }
 
+func (e *echoing) Unload(string, *nodebridge.Module) {}
+func (e *echoing) Remove(string)                     {}
+
 type done chan struct{}
 
 func (d done) Reply(*Answer, *nodebridge.Batch) bool { d <- struct{}{}; return true }

@@ -253,7 +253,9 @@ func (x *Execution) dispatch() {
 		x.rec.StartedAt = now()
 	}
 	for _, m := range x.rec.Inbox {
-		a.call.Send(m.Type, m.Data)
+		if err := a.call.Send(m.Type, m.Data); err != nil {
+			h.log.Error("deliver a kept event", "execution", x.rec.ID, "type", m.Type, "error", err)
+		}
 	}
 	x.rec.Inbox = nil
 	x.limitLocked(r.version, time.Duration(x.rec.Timeout)*time.Millisecond)
@@ -270,13 +272,17 @@ func (x *Execution) lostLocked() (after func()) {
 	if !x.durable || x.rec.Lost >= x.t.hub.cfg.MaxLost {
 		return x.failLocked(&Failure{Code: fault.BridgeLost, Message: "The Node process that ran this execution died."})
 	}
-	place := x.leaveLocked()
 	x.rec.Lost++
+	return x.requeueLocked(min(10*time.Second, 50*time.Millisecond<<min(x.rec.Lost, 10)))
+}
+
+// requeueLocked has an execution whose attempt came to nothing run again after a while.
+func (x *Execution) requeueLocked(delay time.Duration) (after func()) {
+	place := x.leaveLocked()
 	again := x.againLocked()
 	return func() {
 		place()
 		if again {
-			delay := min(10*time.Second, 50*time.Millisecond<<min(x.rec.Lost, 10))
 			time.AfterFunc(delay, func() { x.t.admit(x) })
 		}
 	}

@@ -65,6 +65,9 @@ func (s *scripted) Load(context.Context, string, *nodebridge.Module) (nodebridge
 	return nodebridge.Info{}, nil
 }
 
+func (s *scripted) Unload(string, *nodebridge.Module) {}
+func (s *scripted) Remove(string)                     {}
+
 func (s *scripted) Carry(kind nodebridge.Kind, id uint32, payload []byte) {
 	s.mu.Lock()
 	r := s.runs[id]

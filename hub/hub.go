@@ -167,11 +167,21 @@ func (h *Hub) check(ctx context.Context, v *tenants.Version) error {
 	return err
 }
 
-// changed forgets the routes of a tenant whose functions changed.
+// changed forgets the routes of a tenant whose functions changed, and the modules of versions that are
+// no longer there.
 func (h *Hub) changed(name string) {
-	if t, ok := h.tenants.Load(name); ok {
-		t.routes.Store(xsync.NewMapOf[string, *route]())
+	t, ok := h.tenants.Load(name)
+	if !ok {
+		return
 	}
+	t.routes.Store(xsync.NewMapOf[string, *route]())
+	t.modules.Range(func(ref string, m *nodebridge.Module) bool {
+		if _, err := t.owner.Resolve(ref); err != nil {
+			t.modules.Delete(ref)
+			h.bridges.Unload(name, m)
+		}
+		return true
+	})
 }
 
 // purgeBatch is the number of records that purge deletes in one write.
@@ -206,6 +216,7 @@ func (h *Hub) purge(ctx context.Context, name string) error {
 		}
 	}
 	h.tenants.Delete(name)
+	h.bridges.Remove(name)
 	return nil
 }
 

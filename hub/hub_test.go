@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/store"
 	"github.com/livefn/livefn/nodebridge"
 )
 
@@ -75,6 +76,39 @@ func TestADurableExecutionThatKeepsLosingItsBridgeFails(t *testing.T) {
 	w.bridges.wait(t).lost()
 	if a := w.await(v.ID()); a.State != Failed || a.Failure.Code != fault.BridgeLost {
 		t.Errorf("answer %+v", a)
+	}
+}
+
+func TestADurableExecutionThatFoundNoBridgeWaitsOn(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{RetryOverload: time.Millisecond})
+	v, r := w.start(`[7]`)
+	r.receive(nodebridge.Error, `{"code":"overloaded","message":"no bridge"}`)
+	w.bridges.wait(t).result(`1`)
+	if a := w.await(v.ID()); a.State != Succeeded {
+		t.Errorf("answer %+v", a)
+	}
+}
+
+func TestADeletedTenantsExecutionsAreGone(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	v, r := w.start(`[7]`)
+	if err := w.hub.registry.DeleteTenant(bg, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	r.told(nodebridge.Cancel)
+	var err error
+	if w.owner, _, err = w.hub.registry.CreateTenant(bg, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.hub.Execution(w.owner, v.ID())
+	wantCode(t, err, fault.NotFound)
+	for _, prefix := range tenantPrefixes("acme") {
+		if err := w.store.Scan(store.Range{Prefix: prefix, KeysOnly: true}, func(k, _ []byte) (bool, error) {
+			t.Errorf("left behind: %q", k)
+			return true, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

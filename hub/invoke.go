@@ -147,7 +147,7 @@ func (a *attempt) Receive(f nodebridge.Frame, b *nodebridge.Batch) {
 	case nodebridge.Paused:
 		after = x.parkLocked(&Payload{Encoding: nodebridge.JSON, Data: bytes.Clone(f.Payload)}, b)
 	case nodebridge.Error:
-		after = x.failLocked(decodeFailure(f.Payload))
+		after = x.errorLocked(decodeFailure(f.Payload))
 	case nodebridge.Lost:
 		after = x.lostLocked()
 	}
@@ -232,6 +232,15 @@ func (x *Execution) endLocked(st step, eventType string) (end func()) {
 		}
 		b.Flush()
 	}
+}
+
+// errorLocked ends the execution with an Error frame. A durable execution that found no bridge within
+// the time that calls may wait for one has not run: it is queued again.
+func (x *Execution) errorLocked(f *Failure) (after func()) {
+	if f.Code == fault.Overloaded && x.durable {
+		return x.requeueLocked(x.t.hub.cfg.RetryOverload)
+	}
+	return x.failLocked(f)
 }
 
 func decodeFailure(p []byte) *Failure {
