@@ -111,7 +111,7 @@ func (f *Figures) Print(w io.Writer) error {
 		var errs []string
 		for _, r := range t.Rows {
 			if r.Error != "" {
-				fmt.Fprintf(tw, "%s\t-\t-\t-\t-\t\n", r.Peer)
+				fmt.Fprintf(tw, "%-14s\t-\t-\t-\t-\t\n", r.Peer)
 				errs = append(errs, fmt.Sprintf("%s: %s\n", r.Peer, r.Error))
 				continue
 			}
@@ -119,7 +119,7 @@ func (f *Figures) Print(w io.Writer) error {
 			if r.Ratio > 0 {
 				ratio = fmt.Sprintf("%.2f", r.Ratio)
 			}
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t\n", r.Peer, count(r.PerSecond), millis(r.P50), millis(r.P99), ratio)
+			fmt.Fprintf(tw, "%-14s\t%s\t%s\t%s\t%s\t\n", r.Peer, count(r.PerSecond), millis(r.P50), millis(r.P99), ratio)
 		}
 		_ = tw.Flush() // to memory
 		b.WriteString(strings.Join(errs, ""))

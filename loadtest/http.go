@@ -117,6 +117,9 @@ func bodyLength(head []byte) (length int, chunked bool, err error) {
 	for len(head) > 0 {
 		line := head
 		if i := bytes.IndexByte(head, '\n'); i >= 0 {
+			if i == 0 || head[i-1] != '\r' { // readers disagree on what a lone line feed ends
+				return 0, false, errNotHTTP
+			}
 			line, head = head[:i], head[i+1:]
 		} else {
 			head = nil

@@ -41,16 +41,19 @@ func (t *tally) report() *Report {
 	r, h := t.run, t.latencies
 	calls := h.TotalCount() - t.unsent
 	ms := func(ns int64) float64 { return float64(ns) / 1e6 }
-	return &Report{
+	rep := &Report{
 		Transport: r.Transport, Function: r.Function, Connections: r.Connections, InFlight: r.InFlight, Rate: r.Rate,
 		Seconds: r.Duration.Seconds(), Calls: calls, PerSecond: float64(calls) / r.Duration.Seconds(),
 		Errors: t.errors, Unsent: t.unsent,
-		Latency: Latency{
+	}
+	if h.TotalCount() > 0 { // an empty one has a maximum
+		rep.Latency = Latency{
 			Min: ms(h.Min()), Mean: h.Mean() / 1e6,
 			P50: ms(h.ValueAtPercentile(50)), P90: ms(h.ValueAtPercentile(90)), P99: ms(h.ValueAtPercentile(99)),
 			P999: ms(h.ValueAtPercentile(99.9)), Max: ms(h.Max()),
-		},
+		}
 	}
+	return rep
 }
 
 // Failed gives the number of calls that ended in an error.

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -102,7 +103,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	k, err := parser.Parse(separate(args))
+	k, err := parser.Parse(shield(args))
 	if err != nil {
 		return complain(errs, c.JSON, usageError{err})
 	}
@@ -196,14 +197,12 @@ func fromEnvironment(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error
 	return nil, nil //nolint:nilnil // "no value" in kong's terms
 }
 
-// separate puts `--` before the first negative number, which kong would take for a flag.
-func separate(args []string) []string {
+// shield puts a space, which JSON allows, before negative numbers: kong would take them for flags.
+func shield(args []string) []string {
+	args = slices.Clone(args)
 	for i, a := range args {
-		if a == "--" {
-			break
-		}
 		if len(a) > 1 && a[0] == '-' && a[1] >= '0' && a[1] <= '9' {
-			return append(append(append([]string{}, args[:i]...), "--"), args[i:]...)
+			args[i] = " " + a
 		}
 	}
 	return args
