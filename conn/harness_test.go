@@ -273,11 +273,11 @@ func (f *front) dial(path string, headers ...string) *socketClient {
 		name, value, _ := strings.Cut(line, ": ")
 		h.Set(name, value)
 	}
-	c, _, err := websocket.DefaultDialer.Dial("ws://"+f.addr+path, h)
+	c, res, err := websocket.DefaultDialer.Dial("ws://"+f.addr+path, h)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.t.Cleanup(func() { c.Close() })
+	f.t.Cleanup(func() { _, _ = res.Body.Close(), c.Close() })
 	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
 	return &socketClient{c, f.t}
 }

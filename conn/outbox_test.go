@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -217,7 +218,7 @@ func TestRoomWaitsUntilTheOutboxIsHalfEmpty(t *testing.T) {
 	if _, err := io.CopyN(io.Discard, theirs, 5<<20); err != nil {
 		t.Fatal(err)
 	}
-	go io.Copy(io.Discard, theirs)
+	go func() { _, _ = io.Copy(io.Discard, theirs) }()
 	if err := <-room; err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +251,7 @@ func TestABatchIsOneWrite(t *testing.T) {
 
 func TestAppendingAndFlushingAllocatesNothing(t *testing.T) {
 	ours, theirs := pair(t)
-	go io.Copy(io.Discard, theirs)
+	go func() { _, _ = io.Copy(io.Discard, theirs) }()
 	o := newTestOutbox(t, ours, 1<<20)
 	var b nodebridge.Batch
 	p := []byte(`{"jsonrpc":"2.0","id":1,"result":3}`)
@@ -262,7 +263,12 @@ func TestAppendingAndFlushingAllocatesNothing(t *testing.T) {
 func TestASocketGivesEarlyBytesFirstAndReadsWithoutHoldingABuffer(t *testing.T) {
 	ours, theirs := pair(t)
 	k := newSocket(ours, []byte("early"), new(atomic.Int64))
-	go func() { theirs.Write([]byte(" and late")); theirs.CloseWrite() }()
+	go func() {
+		_, err := theirs.Write([]byte(" and late"))
+		if err = errors.Join(err, theirs.CloseWrite()); err != nil {
+			t.Error(err)
+		}
+	}()
 	b, err := io.ReadAll(struct{ io.Reader }{k})
 	if err != nil || string(b) != "early and late" || k.chunk != nil || k.early != nil {
 		t.Fatalf("%q, %v", b, err)

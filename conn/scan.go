@@ -82,7 +82,7 @@ func hex4(b []byte, i int) bool {
 		return false
 	}
 	for _, c := range b[i : i+4] {
-		if !(c-'0' <= 9 || c-'a' <= 5 || c-'A' <= 5) {
+		if c-'0' > 9 && c-'a' > 5 && c-'A' > 5 {
 			return false
 		}
 	}

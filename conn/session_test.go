@@ -230,6 +230,7 @@ func TestASocketThatDoesNotSignInIsClosed(t *testing.T) {
 	if err == nil || res == nil || res.StatusCode != 401 {
 		t.Fatalf("%v", err)
 	}
+	defer res.Body.Close()
 }
 
 func TestBrokenMessagesCloseWithTheirCode(t *testing.T) {
@@ -290,6 +291,9 @@ func TestPingsAreAnsweredAndSilentPeersClosed(t *testing.T) {
 	fmt.Fprintf(dead, "GET /v1/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer %s\r\n\r\n", f.key)
 	r := bufio.NewReader(dead)
 	res, err := http.ReadResponse(r, nil)
+	if err == nil {
+		defer res.Body.Close()
+	}
 	if err != nil || res.StatusCode != 101 || res.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 		t.Fatalf("%v, %v", res, err)
 	}
@@ -308,9 +312,11 @@ func TestTheFirstMessageMayComeWithTheHandshake(t *testing.T) {
 	msg := `{"jsonrpc":"2.0","id":1,"method":"ping"}`
 	fmt.Fprintf(c, "GET /v1/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer %s\r\n\r\n%s%s", f.key, []byte{0x81, 0x80 | byte(len(msg)), 0, 0, 0, 0}, msg)
 	r := bufio.NewReader(c)
-	if _, err := http.ReadResponse(r, nil); err != nil {
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer res.Body.Close()
 	want := `{"jsonrpc":"2.0","id":1,"result":"pong"}`
 	b := make([]byte, 2+len(want))
 	if _, err := io.ReadFull(r, b); err != nil || string(b[2:]) != want {
@@ -392,7 +398,7 @@ func TestASocketsSubscriptionsEndWithIt(t *testing.T) {
 	s.mu.Lock()
 	sub := s.subs["s1"].sub
 	s.mu.Unlock()
-	c.Close()
+	_ = c.Close()
 	f.stop()
 	if sub.Stream() != ">" || s.subs != nil || !s.over {
 		t.Fatal("the subscription is still the session's")

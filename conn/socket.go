@@ -27,7 +27,6 @@ type socket struct {
 	early      []byte // what fasthttp had read already
 	readFn     func(fd uintptr) bool
 	beforeWait func() // nil, or called before each read of the connection
-	readN      int
 	readErr    error
 
 	writeFn  func(fd uintptr) bool
@@ -125,10 +124,10 @@ func (k *socket) readNow(fd uintptr) bool {
 		return true
 	}
 	chunks.Put(c)
-	switch {
-	case err == syscall.EAGAIN:
+	switch err {
+	case syscall.EAGAIN:
 		return false
-	case err == nil:
+	case nil:
 		k.readErr = io.EOF
 	default:
 		k.readErr = &net.OpError{Op: "read", Net: "tcp", Err: err}

@@ -14,7 +14,7 @@ import (
 
 const (
 	subprotocol      = "livefn.v1"
-	subprotocolToken = "livefn.token."
+	subprotocolToken = "livefn.token." //nolint:gosec // what comes before a token
 )
 
 // upgrade turns a request into a session. Any Origin may: a page has no key of ours unless it was
