@@ -105,7 +105,7 @@ func TestTheReadmeIsTrue(t *testing.T) {
 		case strings.Contains(commands, "-X PUT"):
 			s = h.socket()
 			s.call("subscribe", map[string]any{"stream": "function.count", "since": "new"}, nil)
-		case strings.Contains(commands, "/pause"):
+		case strings.Contains(commands, "/pause"), strings.Contains(commands, "livefn pause"):
 			s.nextOf("execution.paused") // a reader is slower than the function
 		}
 	}
@@ -154,6 +154,7 @@ func startShell(t *testing.T) *shell {
 	t.Helper()
 	cmd := exec.Command("sh", "-e")
 	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"))
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
