@@ -9,7 +9,8 @@ const classes = /^class(?![\p{ID_Continue}$\u200c\u200d\\(])/u
 const prefixes = new Set(['return', 'typeof', 'instanceof', 'in', 'of', 'new', 'delete', 'void', 'throw', 'case', 'do', 'else', 'yield', 'await'])
 const heads = new Set(['if', 'while', 'for', 'with'])
 
-export function isClass (fn) { return classes.test(sourceOf(fn)) }
+// A method may be named class; it has no prototype.
+export function isClass (fn) { return classes.test(sourceOf(fn)) && Object.hasOwn(fn, 'prototype') }
 
 export function declared (fn) {
   const source = sourceOf(fn)

@@ -2,23 +2,34 @@
 // end the process.
 import { current, enter } from './context.js'
 import { describeText } from './loader.js'
-import { apply } from './primordials.js'
+import { apply, now } from './primordials.js'
+
+const FLOOD = 1000 // errors of nobody in a second after which the process itself is broken
 
 const raised = new WeakSet() // errors that refuse made; their executions know of them
 
 // guard has errors that nobody caught end the execution that caused them, or given to nobody(text).
-export function guard (nobody) {
-  guardErrors(nobody)
+// die(message) ends a process in which Node itself fails on and on, because a function replaced, say,
+// Array.prototype.pop; it never returns.
+export function guard (nobody, die) {
+  guardErrors(nobody, die)
   guardExits()
 }
 
-function guardErrors (nobody) {
+function guardErrors (nobody, die) {
+  let second = 0
+  let errors = 0
   const uncaught = thrown => {
     const owner = current()
     try {
       if (typeof thrown === 'object' && thrown !== null && raised.has(thrown)) return
-      if (owner === undefined) nobody(describeText(thrown, []))
-      else if (owner.done) owner.log('error', describeText(thrown, owner.module?.dirs ?? owner.dirs))
+      if (owner === undefined) {
+        const at = now() / 1000 | 0
+        errors = at === second ? errors + 1 : 1
+        second = at
+        if (errors > FLOOD) die(`too many errors, the last: ${describeText(thrown, [])}`)
+        nobody(describeText(thrown, []))
+      } else if (owner.done) owner.log('error', describeText(thrown, owner.module?.dirs ?? owner.dirs))
       else owner.throw(thrown)
     } finally {
       enter(owner)

@@ -3,8 +3,10 @@ import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { extname, join, resolve, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { types } from 'node:util'
 import { freeze, isArray, isGeneratorFunction, parse } from './primordials.js'
 import { declared, isClass } from './declared.js'
+import { locate } from './locate.js'
 import { describe } from './thrown.js'
 
 const conditions = ['node', 'import', 'module-sync', 'default']
@@ -71,7 +73,7 @@ export async function load (module) {
   try {
     exported = await evaluate(entry)
   } catch (thrown) {
-    throw located(thrown, entry)
+    throw await located(thrown, entry)
   }
   const fn = functionIn(exported)
   module.declared = declared(fn)
@@ -178,8 +180,9 @@ function typeOf (entry) {
 }
 
 function isESMError (thrown) {
-  if (thrown?.code === 'ERR_REQUIRE_ESM' || thrown?.code === 'ERR_REQUIRE_ASYNC_MODULE') return true
-  return thrown instanceof SyntaxError && /import statement outside|Unexpected token 'export'|import\.meta|await is only valid/.test(thrown.message)
+  if (!types.isNativeError(thrown)) return false
+  if (thrown.code === 'ERR_REQUIRE_ESM' || thrown.code === 'ERR_REQUIRE_ASYNC_MODULE') return true
+  return isSyntaxError(thrown) && /import statement outside|Unexpected token 'export'|import\.meta|await is only valid/.test(thrown.message)
 }
 
 // functionIn finds the function in what a module exports.
@@ -187,7 +190,7 @@ function functionIn (exported) {
   let found = exported
   for (let i = 0; i < 3 && typeof found !== 'function' && typeof found === 'object' && found !== null && 'default' in found; i++) found = found.default
   if (typeof found === 'function') {
-    if (isClass(found)) throw kindError('a class, which is not callable')
+    if (isClass(found)) throw kindError('a class')
     return found
   }
   const names = typeof found === 'object' && found !== null ? Object.keys(found) : []
@@ -201,13 +204,15 @@ const how = 'Write module.exports = function … or export default function ….
 function noExport () { return Object.assign(new TypeError(`The module exports nothing. ${how}`), { stack: '' }) }
 function kindError (what) { return Object.assign(new TypeError(`The module exports ${what}, not a function. ${how}`), { stack: '' }) }
 
-// located puts file and line into the message of a syntax error, whose stack alone has them.
-function located (thrown, entry) {
-  if (!(thrown instanceof SyntaxError) || typeof thrown.stack !== 'string') return thrown
-  const where = /^(\S.*:\d+)$/m.exec(thrown.stack.split('\n    at ')[0])?.[1]
-  if (where === undefined || thrown.message.includes(where)) return thrown
-  const { stack } = thrown
-  thrown.message = `${where}: ${thrown.message}`
-  thrown.stack = stack
-  return thrown
+// located puts file and line into the message of a syntax error.
+async function located (thrown, entry) {
+  if (!isSyntaxError(thrown)) return thrown
+  const { message, stack } = thrown
+  const where = /^(\S.*:\d+)$/m.exec(stack.split('\n    at ')[0])?.[1] ?? await locate(entry)
+  if (where === undefined || message.includes(where)) return thrown
+  return { name: 'SyntaxError', message: `${where}: ${message}`, stack: stack.includes(where) ? stack : `${where}\n${stack}` }
+}
+
+function isSyntaxError (thrown) {
+  return types.isNativeError(thrown) && thrown.name === 'SyntaxError' && typeof thrown.message === 'string' && typeof thrown.stack === 'string'
 }

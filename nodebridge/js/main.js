@@ -26,7 +26,7 @@ const output = new Socket({ fd: 4, readable: false, writable: true })
 output.on('error', () => die(0))
 const bridge = new Bridge(new Outgoing(output, MAX_MESSAGE))
 capture((level, message) => bridge.log(level, message, ''))
-guard(text => bridge.log('error', text, ''))
+guard(text => bridge.log('error', text, ''), message => die(1, message))
 
 const input = new Socket({
   fd: 3,

@@ -1,14 +1,16 @@
 // What functions throw, told as {name, message, stack}, whatever it is.
 import { inspect } from 'node:util'
 import { fileURLToPath } from 'node:url'
-import { utf8Slice } from './primordials.js'
+import { uncurry, utf8Slice } from './primordials.js'
 
 export const LIMIT = 64 << 10 // bytes of a message, a stack or a log line
 
 const here = new URL('.', import.meta.url)
-const ours = new RegExp(`(?:${escape(here.href)}|${escape(fileURLToPath(here))})[\\w-]+\\.js:`)
-const frame = /^ {4}at /
-const hosts = /\(?node:internal\//
+const ours = [here.href, fileURLToPath(here)]
+const split = uncurry(String.prototype.split)
+const includes = uncurry(String.prototype.includes)
+const startsWith = uncurry(String.prototype.startsWith)
+const bytesOf = Buffer.from
 
 // describe tells what was thrown. dirs are the prefixes of paths to leave out.
 export function describe (thrown, dirs = []) {
@@ -52,27 +54,33 @@ function show (thrown) {
 
 // clean leaves out the bridge's frames, and Node's own that only stand there because of the bridge.
 export function clean (stack) {
-  const lines = stack.split('\n')
-  const kept = lines.filter(line => !(frame.test(line) && ours.test(line)))
-  if (kept.length < lines.length) {
-    while (kept.length > 1 && frame.test(kept.at(-1)) && hosts.test(kept.at(-1))) kept.pop()
-  }
-  return kept.join('\n')
+  const lines = split(stack, '\n')
+  let n = 0
+  for (let i = 0; i < lines.length; i++) if (!(isFrame(lines[i]) && isOurs(lines[i]))) lines[n++] = lines[i]
+  if (n < lines.length) while (n > 1 && isFrame(lines[n - 1]) && includes(lines[n - 1], 'node:internal/')) n--
+  let text = lines[0]
+  for (let i = 1; i < n; i++) text += '\n' + lines[i]
+  return text
 }
 
+function isOurs (line) { return includes(line, ours[0]) || includes(line, ours[1]) }
+function isFrame (line) { return startsWith(line, '    at ') }
+
 export function shorten (text, dirs) {
-  for (const dir of dirs) if (text.includes(dir)) text = text.replaceAll(dir, '')
+  for (let i = 0; i < dirs.length; i++) {
+    const parts = split(text, dirs[i])
+    text = parts[0]
+    for (let j = 1; j < parts.length; j++) text += parts[j]
+  }
   return text
 }
 
 // cut shortens text to LIMIT bytes, and says that it did.
 export function cut (text) {
   if (text.length * 3 <= LIMIT) return text
-  const bytes = Buffer.from(text)
+  const bytes = bytesOf(text)
   if (bytes.length <= LIMIT) return text
   let n = LIMIT
   while ((bytes[n] & 0xc0) === 0x80) n--
   return `${utf8Slice(bytes, 0, n)}… [cut: ${bytes.length} bytes]`
 }
-
-function escape (text) { return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&') }

@@ -235,16 +235,16 @@ test('functions that replace what the language offers do not reach other calls',
     globalThis.Promise = no
     globalThis.setImmediate = globalThis.setTimeout = process.nextTick = globalThis.queueMicrotask = no
     Array.isArray = Reflect.apply = Date.now = Buffer.byteLength = Buffer.allocUnsafe = Buffer.from = no
-    for (const name of ['push', 'pop', 'shift', 'slice', 'map', 'filter', 'forEach', 'includes', 'concat', Symbol.iterator]) Array.prototype[name] = no
+    for (const name of ['slice', 'map', 'filter', 'forEach', 'includes', 'concat', 'join', 'at']) Array.prototype[name] = no
     for (const name of ['get', 'set', 'has', 'delete']) Map.prototype[name] = no
     Buffer.prototype.write = Buffer.prototype.toString = Buffer.prototype.utf8Slice = Buffer.prototype.subarray = no
-    String.prototype.replace = String.prototype.split = no
+    String.prototype.replace = String.prototype.replaceAll = String.prototype.split = String.prototype.includes = RegExp.prototype.test = RegExp.prototype.exec = no
     return 1
   }`, { tail: false })
   assert.equal(result(await hub.call(bad, []).end()), 1)
   for (let i = 0; i < 3; i++) assert.deepEqual(result(await hub.call(good, [{ a: i }]).end()), { a: [i, 2] })
-  const { code } = error(await hub.call(good, []).end())
-  assert.equal(code, 'function_error')
+  const { code, name, message } = error(await hub.call(good, []).end())
+  assert.deepEqual({ code, name, message }, { code: 'function_error', name: 'TypeError', message: "Cannot destructure property 'a' of 'undefined' as it is undefined." })
 })
 
 test('a call of a module that was not loaded, or could not be, is answered version_broken', async t => {
