@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/livefn/livefn/conn"
+	"github.com/livefn/livefn/hub"
+	"github.com/livefn/livefn/internal/samples"
+	"github.com/livefn/livefn/internal/store"
+	"github.com/livefn/livefn/nodebridge"
+	"github.com/livefn/livefn/tenants"
+)
+
+// ServeCmd runs the hub.
+type ServeCmd struct {
+	Listen       string `help:"Address to listen on." default:"127.0.0.1:8080" env:"LIVEFN_LISTEN"`
+	Data         string `help:"Folder of everything the hub keeps." default:"./data" env:"LIVEFN_DATA" type:"path"`
+	AdminKey     string `help:"Key of the operator; without one the admin API is off." env:"LIVEFN_ADMIN_KEY"`
+	Dev          bool   `help:"Also make the tenant dev with a printed key and the sample functions."`
+	Node         string `help:"The node program that runs functions." default:"node" env:"LIVEFN_NODE"`
+	Npm          string `help:"The npm program that installs packages." default:"npm" env:"LIVEFN_NPM"`
+	Bridges      int    `help:"Node processes for each tenant." default:"1" env:"LIVEFN_BRIDGES"`
+	AllowScripts bool   `help:"Run packages' lifecycle scripts on install; bridges and installs are not sandboxed yet." env:"LIVEFN_ALLOW_SCRIPTS"`
+	LogLevel     string `help:"debug, info, warn or error." default:"info" enum:"debug,info,warn,error" env:"LIVEFN_LOG_LEVEL"`
+}
+
+// devTenant is the tenant that --dev makes; its key is kept in the data folder, for the next start.
+const (
+	devTenant  = "dev"
+	devKeyFile = "dev.key"
+)
+
+// Run serves until ctx ends, then stops in order: no new requests, then the hub, the bridges, the store.
+func (c *ServeCmd) Run(ctx context.Context, out io.Writer) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", c.Listen, err)
+	}
+	defer ln.Close()
+	st, err := store.Open(filepath.Join(c.Data, "store"), store.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := st.Close(); err != nil {
+			log.Error("close the store", "error", err)
+		}
+	}()
+	registry, err := tenants.Open(tenants.Config{
+		Dir: filepath.Join(c.Data, "functions"), Npm: c.Npm, AdminKey: c.AdminKey, AllowScripts: c.AllowScripts,
+	}, st)
+	if err != nil {
+		return err
+	}
+	fleet := nodebridge.NewFleet(nodebridge.Config{Node: c.Node, Dir: filepath.Join(c.Data, "bridges"), Bridges: c.Bridges})
+	fleet.Output(func(tenant string, pid int, stream, line string) {
+		log.Info("output of a bridge", "tenant", tenant, "pid", pid, "stream", stream, "line", line)
+	})
+	h := hub.New(hub.Config{}, st, registry, fleet, log)
+	server := conn.New(conn.Config{Log: log}, h, registry)
+	return runStages(ctx,
+		stage{"store", st.Run},
+		stage{"bridges", fleet.Run},
+		stage{"hub", h.Run},
+		stage{"server", func(ctx context.Context) error {
+			select {
+			case <-h.Ready():
+			case <-ctx.Done():
+				return nil
+			}
+			return runStages(ctx,
+				stage{"listener", func(ctx context.Context) error { return server.Serve(ctx, ln) }},
+				stage{"greeting", func(ctx context.Context) error {
+					if err := c.greet(ctx, out, registry, ln.Addr().String()); err != nil && ctx.Err() == nil {
+						return err
+					}
+					<-ctx.Done()
+					return nil
+				}})
+		}})
+}
+
+// greet says where the hub listens, and with --dev how to use it.
+func (c *ServeCmd) greet(ctx context.Context, out io.Writer, registry *tenants.Registry, addr string) error {
+	url := "http://" + addr
+	if !c.Dev {
+		fmt.Fprintf(out, "listening on %s\n", url)
+		return nil
+	}
+	t, key, err := c.devTenant(ctx, registry)
+	if err != nil {
+		return err
+	}
+	for _, s := range samples.All() {
+		start := time.Now()
+		var install strings.Builder
+		v, created, err := registry.Publish(ctx, t, s.Name, tenants.Publication{Files: s.Files}, &install)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			fmt.Fprintf(out, "sample     %-12s not published: %v\n%s", s.Name, err, install.String())
+		case created:
+			fmt.Fprintf(out, "sample     %-12s version %d published in %s\n", s.Name, v.Number, time.Since(start).Round(time.Millisecond))
+		default:
+			fmt.Fprintf(out, "sample     %-12s version %d\n", s.Name, v.Number)
+		}
+	}
+	auth := "-H 'Authorization: Bearer " + key + "'"
+	fmt.Fprintf(out, `
+listening on %[1]s
+dashboard    %[1]s/#key=%[2]s
+key          %[2]s
+
+Call a function, watch one run, start one that you can pause:
+
+curl -s %[3]s %[1]s/v1/invoke/add -d '[1, 2]'
+curl -sN %[3]s -H 'Accept: text/event-stream' %[1]s/v1/invoke/primes -d '[20]'
+curl -s %[3]s '%[1]s/v1/invoke/report?async=1' -d '[]'
+curl -s %[3]s '%[1]s/v1/executions?limit=5'
+
+`, url, key, auth)
+	return nil
+}
+
+// devTenant gives the tenant dev and its key, which are made at the first start.
+func (c *ServeCmd) devTenant(ctx context.Context, registry *tenants.Registry) (*tenants.Tenant, string, error) {
+	path := filepath.Join(c.Data, devKeyFile)
+	b, err := os.ReadFile(path) //nolint:gosec // the operator's own data folder
+	if err == nil {
+		key := strings.TrimSpace(string(b))
+		if g, err := registry.Authenticate(key); err == nil && g.Tenant != nil && g.Tenant.Name() == devTenant {
+			return g.Tenant, key, nil
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return nil, "", err
+	}
+	t, err := registry.Tenant(devTenant)
+	var key string
+	if err != nil {
+		t, key, err = registry.CreateTenant(ctx, devTenant)
+	} else {
+		_, key, err = registry.CreateKey(ctx, devTenant)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("make the tenant %s: %w", devTenant, err)
+	}
+	return t, key, os.WriteFile(path, []byte(key+"\n"), 0o600)
+}
