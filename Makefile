@@ -88,8 +88,8 @@ $(NPM_DONE): package.json package-lock.json .npmrc
 
 .PHONY: node-version cc-version
 node-version:
-	@node -e 'const [major] = process.versions.node.split("."); if (major < $(NODE_MAJOR)) { \
-		console.error(`Node $(NODE_MAJOR) or newer is needed, this is $${process.version}`); process.exit(1) }'
+	@major=$$(node -p 'process.versions.node.split(".")[0]') && [ "$$major" -ge $(NODE_MAJOR) ] || \
+		{ echo "Node $(NODE_MAJOR) or newer is needed, this is $$(node --version || echo none)" >&2; exit 1; }
 
 # The race detector links with a C compiler.
 cc-version:
