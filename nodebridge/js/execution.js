@@ -30,6 +30,7 @@ export class Execution {
     return this.rare ??= { pause: null, cancel: null, refused: '', kept: [], keptText: 0, dropped: 0, controller: null, info: null, bound: null, output: null }
   }
 
+  get dirs () { return this.module.dirs }
   get pausing () { return this.rare !== null && this.rare.pause !== null }
   get cancelled () { return this.rare !== null && this.rare.cancel !== null }
 
@@ -50,6 +51,7 @@ export class Execution {
     } else {
       try {
         if (typeof value === 'object' && isUint8Array(value)) {
+          this.#unwritten()
           this.#answer(out.sendBytes(frames.Result, this.id, frames.BYTES, value))
           return
         }
@@ -60,9 +62,17 @@ export class Execution {
       }
       if (this.done) return // by a toJSON that threw its hub around
     }
-    if (text === undefined) this.#answer(out.send(frames.Result, this.id, frames.NOTHING, ''))
-    else this.#answer(out.send(frames.Result, this.id, frames.JSON, text))
+    if (text === undefined) this.#answer(this.#final(frames.Result, frames.NOTHING, ''))
+    else this.#answer(this.#final(frames.Result, frames.JSON, text))
   }
+
+  #final (kind, lead, text) {
+    if (this.rare !== null) this.#unwritten()
+    return this.module.bridge.out.send(kind, this.id, lead, text)
+  }
+
+  // #unwritten logs the lines that were begun and not ended.
+  #unwritten () { this.rare?.output?.end() }
 
   #answer (sent) {
     if (sent) this.end()
@@ -70,7 +80,7 @@ export class Execution {
   }
 
   #noForm (what, code, thrown) {
-    const { message } = describe(thrown, this.module.dirs)
+    const { message } = describe(thrown, this.dirs)
     this.fail(code, new TypeError(`${what} has no JSON form: ${message}`))
   }
 
@@ -80,16 +90,16 @@ export class Execution {
   // fail ends the execution with an error.
   fail (code, thrown) {
     if (this.done) return
-    const { name, message, stack } = describe(thrown, this.module.dirs)
+    const { name, message, stack } = describe(thrown, this.dirs)
     if (this.done) return
     const own = code !== 'function_error' // our words, so nothing to find on the stack
-    if (this.module.bridge.out.send(frames.Error, this.id, -1, stringify({ code, name, message, stack: own ? '' : stack }))) this.end()
+    if (this.#final(frames.Error, -1, stringify({ code, name, message, stack: own ? '' : stack }))) this.end()
   }
 
   // broken ends the execution because its module could not be loaded.
   broken ({ name, message, stack }) {
     if (this.done) return
-    if (this.module.bridge.out.send(frames.Error, this.id, -1, stringify({ code: 'version_broken', name, message, stack }))) this.end()
+    if (this.#final(frames.Error, -1, stringify({ code: 'version_broken', name, message, stack }))) this.end()
   }
 
   // yielded sends what a generator yields.
@@ -105,10 +115,7 @@ export class Execution {
     if (this.done) return
     this.done = true
     this.module.bridge.calls.remove(this.id)
-    if (this.rare !== null) {
-      this.rare.kept = []
-      this.rare.output?.end()
-    }
+    if (this.rare !== null) this.rare.kept = []
   }
 
   // emit sends an event of the function to the hub. It says whether anybody is there to get it.
@@ -120,7 +127,7 @@ export class Execution {
     try {
       data = args.length === 0 ? undefined : stringify(args.length === 1 ? args[0] : args)
     } catch (thrown) {
-      throw new TypeError(`The data of the event ${type} has no JSON form: ${describe(thrown, this.module.dirs).message}`)
+      throw new TypeError(`The data of the event ${type} has no JSON form: ${describe(thrown, this.dirs).message}`)
     }
     const n = Buffer.byteLength(type)
     if (n > 255) throw new TypeError(`The type of an event has ${n} bytes; 255 is the limit.`)
@@ -140,13 +147,13 @@ export class Execution {
     try {
       const text = stringify(args)
       if (this.done) return false
-      if (out.send(frames.Paused, this.id, -1, text)) {
+      if (this.#final(frames.Paused, -1, text)) {
         this.end()
         return true
       }
       refused = `the resume arguments are too large; ${out.max} bytes is the limit of a message`
     } catch (thrown) {
-      refused = `the resume arguments have no JSON form: ${describe(thrown, this.module.dirs).message}`
+      refused = `the resume arguments have no JSON form: ${describe(thrown, this.dirs).message}`
     }
     this.more.refused = refused
     out.send(frames.Refused, this.id, -1, stringify({ message: cut(refused) }))
@@ -171,7 +178,8 @@ export class Execution {
   cancel (info) {
     if (this.cancelled) return
     this.more.cancel = info
-    this.rare.controller?.abort(abortion(info))
+    const { controller } = this.rare
+    if (controller !== null) this.#within(() => controller.abort(abortion(info)))
     this.#tell('cancel', info)
   }
 
@@ -238,11 +246,14 @@ export class Execution {
     })
   }
 
-  #deliver (type, data) {
+  #deliver (type, data) { this.#within(() => local(this.bus, type, data)) }
+
+  // #within runs code of the function when the hub's frames bring it about.
+  #within (code) {
     const before = current()
     enter(this)
     try {
-      local(this.bus, type, data)
+      code()
     } catch (thrown) {
       this.throw(thrown)
     } finally {

@@ -29,7 +29,7 @@ function guardErrors (nobody, die) {
         second = at
         if (errors > FLOOD) die(`too many errors, the last: ${describeText(thrown, [])}`)
         nobody(describeText(thrown, []))
-      } else if (owner.done) owner.log('error', describeText(thrown, owner.module?.dirs ?? owner.dirs))
+      } else if (owner.done) owner.log('error', describeText(thrown, owner.dirs))
       else owner.throw(thrown)
     } finally {
       enter(owner)
@@ -64,6 +64,19 @@ function guardErrors (nobody, die) {
     return this
   }
   listen()
+
+  // Node reports what a microtask throws when its context is gone.
+  const { queueMicrotask } = globalThis
+  globalThis.queueMicrotask = function (callback) {
+    if (typeof callback !== 'function') return queueMicrotask(callback) // throws
+    queueMicrotask(() => {
+      try {
+        callback()
+      } catch (thrown) {
+        uncaught(thrown)
+      }
+    })
+  }
 }
 
 function guardExits () {

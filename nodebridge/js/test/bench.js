@@ -9,6 +9,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { performance } from 'node:perf_hooks'
 
+if (process.env.NODE_TEST_CONTEXT) process.exit() // node --test takes every file here for a test
+
 const seconds = Number(process.argv[2] ?? 2)
 const functions = {
   sync: 'module.exports = (a, b) => a + b',

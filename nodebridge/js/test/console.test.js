@@ -26,7 +26,7 @@ test('console writes logs with its methods as levels, formatted as always', asyn
 test('console.trace is a debug log with the function on its stack alone', async t => {
   const [[level, message]] = await logsOf(t, 'console.trace("here")')
   assert.equal(level, 'debug')
-  assert.match(message, /^Trace: here\n {4}at module\.exports \(/)
+  assert.match(message, /^Trace: here\n {4}at module\.exports \(index\.js:1:43\)$/)
 })
 
 test('what is written to stdout and stderr becomes lines', async t => {

@@ -75,7 +75,7 @@ test('an error that comes after its execution ended is a log that names it', asy
   const log = await hub.next(f => f.kind === 'Log')
   assert.equal(log.id, 0)
   assert.deepEqual(log.json.fields, { execution: 'x9', function: 'f', version: 2 })
-  assert.match(log.json.message, /^Uncaught Error: late\n {4}at Timeout\._onTimeout \(index\.js:1:47\)/)
+  assert.match(log.json.message, /^Uncaught Error: late\n {4}at Timeout\._onTimeout \(index\.js:1:51\)/)
 })
 
 test('functions can neither take the errors of others nor stop the guards', async t => {
