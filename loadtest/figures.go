@@ -24,7 +24,8 @@ type Table struct {
 }
 
 // Row is one peer. Its figures are medians over the rounds; Ratio is the median of each round's own
-// ratio, so it need not be the quotient of two medians.
+// ratio, so it need not be the quotient of two medians. Low and High are its extremes: where they lie
+// far apart, something else kept the machine busy and the ratio says little.
 type Row struct {
 	Peer      string  `json:"peer"`
 	Rate      float64 `json:"rate,omitempty"` // calls due each second, in the open loop
@@ -32,6 +33,8 @@ type Row struct {
 	P50       float64 `json:"p50"` // milliseconds
 	P99       float64 `json:"p99"`
 	Ratio     float64 `json:"ratio"`
+	Low       float64 `json:"ratioLow"`
+	High      float64 `json:"ratioHigh"`
 	Error     string  `json:"error,omitempty"` // why there are no figures
 
 	reports []*Report // of the rounds
@@ -60,6 +63,9 @@ func newTable(t table, rows []*Row) Table {
 			}
 		}
 		row.PerSecond, row.P50, row.P99, row.Ratio = median(perSecond), median(p50), median(p99), median(ratio)
+		if len(ratio) > 0 {
+			row.Low, row.High = slices.Min(ratio), slices.Max(ratio)
+		}
 	}
 	return out
 }
@@ -107,19 +113,19 @@ func (f *Figures) Print(w io.Writer) error {
 			what = "p50 " + what
 		}
 		tw := tabwriter.NewWriter(&b, 0, 0, 3, ' ', tabwriter.AlignRight)
-		fmt.Fprintf(tw, "\tcalls/s\tp50\tp99\t%s\t\n", what)
+		fmt.Fprintf(tw, "\tcalls/s\tp50\tp99\t%s\tover rounds\t\n", what)
 		var errs []string
 		for _, r := range t.Rows {
 			if r.Error != "" {
-				fmt.Fprintf(tw, "%-14s\t-\t-\t-\t-\t\n", r.Peer)
+				fmt.Fprintf(tw, "%-14s\t-\t-\t-\t-\t-\t\n", r.Peer)
 				errs = append(errs, fmt.Sprintf("%s: %s\n", r.Peer, r.Error))
 				continue
 			}
-			ratio := "-"
+			ratio, spread := "-", "-"
 			if r.Ratio > 0 {
-				ratio = fmt.Sprintf("%.2f", r.Ratio)
+				ratio, spread = fmt.Sprintf("%.2f", r.Ratio), fmt.Sprintf("%.2f to %.2f", r.Low, r.High)
 			}
-			fmt.Fprintf(tw, "%-14s\t%s\t%s\t%s\t%s\t\n", r.Peer, count(r.PerSecond), millis(r.P50), millis(r.P99), ratio)
+			fmt.Fprintf(tw, "%-14s\t%s\t%s\t%s\t%s\t%s\t\n", r.Peer, count(r.PerSecond), millis(r.P50), millis(r.P99), ratio, spread)
 		}
 		_ = tw.Flush() // to memory
 		b.WriteString(strings.Join(errs, ""))

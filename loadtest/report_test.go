@@ -102,6 +102,10 @@ func TestRatiosAreThoseOfEachRound(t *testing.T) {
 	if got := f.Tables[0].row(peerLivefn).Ratio; math.Abs(got-0.9) > 1e-9 {
 		t.Errorf("ratio %v", got)
 	}
+	if r := newTable(tables[0], []*Row{{reports: []*Report{round(100, 1), round(100, 1), round(100, 1)}},
+		{Peer: peerLivefn, reports: []*Report{round(50, 1), round(90, 1), round(60, 1)}}}).row(peerLivefn); r.Ratio != 0.6 || r.Low != 0.5 || r.High != 0.9 {
+		t.Errorf("a spread of ratios: %+v", *r)
+	}
 	if f.Complete() {
 		t.Error("a comparison without node:http is taken for complete")
 	}

@@ -71,7 +71,7 @@ func (h *hubStub) socket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	for {
 		var q struct {
 			ID     int
@@ -170,8 +170,7 @@ func TestACallWithoutAnAnswerIsAnErrorAndNotALatency(t *testing.T) {
 func TestALostConnectionIsMadeAgain(t *testing.T) {
 	for _, rate := range []float64{0, 500} {
 		for _, transport := range []Transport{HTTP, WebSocket} {
-			var h *hubStub
-			h = newHubStub(t, func(n int64) {
+			h := newHubStub(t, func(n int64) {
 				if n == 40 {
 					panic(http.ErrAbortHandler)
 				}

@@ -6,6 +6,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -174,12 +175,11 @@ type configFile string
 // BeforeResolve is called by kong before it looks for the values of flags that were not given.
 func (configFile) BeforeResolve(k *kong.Kong, ctx *kong.Context, trace *kong.Path) error {
 	path := string(ctx.FlagValue(trace.Flag).(configFile)) //nolint:forcetypeassert // the flag's own type
-	f, err := os.Open(path)                                //nolint:gosec // the user's own file
+	b, err := os.ReadFile(path)                            //nolint:gosec // the user's own file
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	file, err := kongyaml.Loader(f)
+	file, err := kongyaml.Loader(bytes.NewReader(b))
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
