@@ -169,8 +169,8 @@ export class Execution {
 
   // The hub's frames.
 
+  // pause may come again, after the resume arguments were refused, say.
   pause (info) {
-    if (this.pausing) return
     this.more.pause = info
     this.#tell('pause', info)
   }

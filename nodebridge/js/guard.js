@@ -85,8 +85,8 @@ function guardExits () {
   process.abort = function abort () { refuse('process.abort()') }
   const { kill } = process
   process.kill = function (pid, signal) {
-    // 0 and negative numbers are groups of processes, to which this one belongs or may belong.
-    if ((pid == process.pid || pid <= 0) && signal !== 0) refuse(`process.kill(${pid})`) // eslint-disable-line eqeqeq
+    // 0 and negative numbers are groups of processes, to which this one may belong; the parent is the hub.
+    if ((pid == process.pid || pid == process.ppid || pid <= 0) && signal !== 0) refuse(`process.kill(${pid})`) // eslint-disable-line eqeqeq
     return apply(kill, this, [pid, signal])
   }
 }

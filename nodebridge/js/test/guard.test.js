@@ -15,7 +15,7 @@ test('a function that ends the process ends only its execution', async t => {
   for (const [source, what] of [
     ['process.exit()', 'process.exit()'], ['process.exit(3)', 'process.exit(3)'], ['try { process.exit(3) } catch {}', 'process.exit(3)'],
     ['process.reallyExit(1)', 'process.reallyExit(1)'], ['process.abort()', 'process.abort()'], ['process.kill(process.pid)', `process.kill(${hub.child.pid})`],
-    ['process.kill(0, "SIGKILL")', 'process.kill(0)'], ['process.kill(-1)', 'process.kill(-1)'], ['process.exitCode = 4; process.exit()', 'process.exit(4)']
+    ['process.kill(process.ppid)', `process.kill(${process.pid})`], ['process.kill(0, "SIGKILL")', 'process.kill(0)'], ['process.kill(-1)', 'process.kill(-1)'], ['process.exitCode = 4; process.exit()', 'process.exit(4)']
   ]) {
     for (const after of [false, true]) {
       const { code, name, message } = await failure(hub.call(module, [source, after]))

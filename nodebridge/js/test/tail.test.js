@@ -86,14 +86,31 @@ test('resume arguments without a JSON form are refused and the execution goes on
   assert.deepEqual(call.events, [['sent', false]])
 })
 
+test('a pause that was refused can be asked for again', async t => {
+  const hub = await start(t)
+  const module = await hub.load(t, `module.exports = hub => new Promise(() => {
+    let n = 0
+    hub.events.on('pause', ({ reason }) => hub.events.emit('paused', reason, n++ === 0 ? 1n : n))
+    hub.emit('ready')
+  })`)
+  const call = hub.call(module, [])
+  await call.event('ready')
+  call.pause()
+  call.pause({ reason: 'drain', deadline: 1 })
+  assert.deepEqual((await call.end()).json, ['drain', 2])
+  assert.deepEqual(call.kinds, ['Event', 'Refused', 'Paused'])
+})
+
 test('returning hub.pause() although it was refused says why', async t => {
   const hub = await start(t)
   const cycle = await hub.run(t, 'module.exports = async hub => { const a = []; a.push(a); return hub.pause(a) }')
   assert.equal(cycle.kind, 'Error')
   assert.equal(cycle.json.code, 'result_not_serializable')
   assert.match(cycle.json.message, /^The function returned what hub\.pause gave it, but the execution is not paused: the resume arguments have no JSON form: Converting circular/)
-  const stale = await hub.run(t, 'let kept; module.exports = (first, hub) => first ? kept : undefined', [false])
-  assert.equal(stale.kind, 'Result')
+  const module = await hub.load(t, 'let kept; module.exports = (first, hub) => first ? kept = hub.pause() : kept')
+  assert.equal((await hub.call(module, [true]).end()).kind, 'Paused')
+  const stale = await hub.call(module, [false]).end()
+  assert.equal(stale.json.message, 'The function returned what hub.pause gave it, but the execution is not paused: nothing was paused.')
 })
 
 test('events of the function go to the hub: one value as it is, several as an array, none as none', async t => {
