@@ -96,6 +96,7 @@ type Execution struct {
 	replier [1]Replier // backs repliers for the usual one
 
 	// What a call needs that succeeds at once, here so that it costs one allocation.
+	id       [26]byte
 	args     Payload
 	argBytes [48]byte
 	answer   Answer
@@ -130,7 +131,9 @@ func (x *Execution) moveLocked(st step) error {
 	}
 	x.rec.State = to
 	if to.Ended() {
-		x.rec.EndedAt = now()
+		if x.durable || x.stream != nil || x.t.lifecycle.Load() > 0 {
+			x.rec.EndedAt = now() // nobody asks for that of another call: it is over when it ends
+		}
 		x.rec.Inbox = nil
 	}
 	if st != stepPause && st != stepDispatch && x.pauseTimer != nil {

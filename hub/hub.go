@@ -67,6 +67,7 @@ type Hub struct {
 	bridges  Bridges
 	epoch    string // of streams that live as long as this process
 
+	ids     *ids
 	tenants *xsync.MapOf[string, *tenant]
 	batch   nodebridge.Batch // what the store's callbacks touched; the committer's alone
 
@@ -80,7 +81,7 @@ type Hub struct {
 // New makes a hub. It becomes live with Run.
 func New(cfg Config, st *store.Store, registry *tenants.Registry, bridges Bridges, log *slog.Logger) *Hub {
 	h := &Hub{
-		cfg: cfg.withDefaults(), log: log, store: st, registry: registry, bridges: bridges, epoch: newEpoch(),
+		cfg: cfg.withDefaults(), log: log, store: st, registry: registry, bridges: bridges, epoch: newEpoch(), ids: newIDs(),
 		tenants: xsync.NewMapOf[string, *tenant](), ready: make(chan struct{}), stop: make(chan struct{}),
 	}
 	st.OnCommitted(h.batch.Flush)

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/nodebridge"
 	"github.com/livefn/livefn/tenants"
@@ -74,10 +72,13 @@ func (x *Execution) begunLocked(events Subscriber) {
 }
 
 func (t *tenant) newExecution(r *route, req *Request) *Execution {
-	return &Execution{t: t, rec: Record{
-		ID: ulid.Make().String(), Function: r.version.Function, Version: r.version.Number, CreatedAt: now(),
+	x := &Execution{t: t}
+	at := now()
+	x.rec = Record{
+		ID: t.hub.ids.next(at, &x.id), Function: r.version.Function, Version: r.version.Number, CreatedAt: at,
 		Traceparent: req.Traceparent, Timeout: req.Timeout.Milliseconds(), Epoch: t.hub.epoch,
-	}}
+	}
+	return x
 }
 
 // callMeta is the frame's meta (nodebridge/doc.go), nil for a plain first attempt.

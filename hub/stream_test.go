@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/nodebridge"
 )
@@ -181,6 +183,23 @@ func TestTooLargeAnEventIsReplacedByWordOfIt(t *testing.T) {
 	ev := <-watch.got
 	if want := `{"level":"error","message":"an event of 11 bytes was dropped: the limit is 8","event":"big"}`; ev.Type != EventLog || string(ev.Data) != want {
 		t.Errorf("%s %s", ev.Type, ev.Data)
+	}
+}
+
+func TestIDsAreULIDsThatSortByTheirMaking(t *testing.T) {
+	g := newIDs()
+	last := ""
+	for i := range 10_000 {
+		ms := int64(1_767_323_045_678 + i/100)
+		id := g.next(ms, new([26]byte))
+		parsed, err := ulid.ParseStrict(id)
+		if err != nil || parsed.Time() != uint64(ms) || id <= last {
+			t.Fatalf("%s after %s: %v", id, last, err)
+		}
+		last = id
+	}
+	if a, b := newIDs().next(0, new([26]byte)), newIDs().next(0, new([26]byte)); a == b {
+		t.Errorf("two processes made %s", a)
 	}
 }
 
