@@ -10,7 +10,12 @@ import (
 // telling: whoever was told finds the execution paused, with its arguments, and every single one can
 // still be brought to its end.
 func TestEveryAcknowledgedPauseOutlivesAKill(t *testing.T) {
-	const all = 1_000
+	for _, killAt := range []int{1, 100, 700} {
+		t.Run(fmt.Sprintf("after %d acknowledgements", killAt), func(t *testing.T) { pauseAndKill(t, 1_000, killAt) })
+	}
+}
+
+func pauseAndKill(t *testing.T, all, killAt int) {
 	h := startHub(t)
 	h.publish("hold", `
 		module.exports = async function hold (n, from, hub) {
@@ -41,11 +46,11 @@ func TestEveryAcknowledgedPauseOutlivesAKill(t *testing.T) {
 		s.send("pause", map[string]any{"execution": id})
 	}
 	told := map[string]bool{}
-	s.next("a hundred pauses", func(ev event) bool {
+	s.next("some pauses", func(ev event) bool {
 		if ev.Type == "execution.paused" {
 			told[executionOf(t, ev)] = true
 		}
-		return len(told) == 100
+		return len(told) == killAt
 	})
 	h.kill()
 	<-s.closed
