@@ -147,9 +147,9 @@ func TestBadInputOverHTTPIsAProblemWithAStableCodeAndDisturbsNobody(t *testing.T
 		}
 	})
 	t.Run("a function that ends its process harms only itself", func(t *testing.T) {
-		res := h.http().raw("POST", "/v1/invoke/exits", nil)
-		if res.status < 500 {
-			t.Errorf("status %d: %s", res.status, res.body)
+		p := wantProblem(t, h.http().raw("POST", "/v1/invoke/exits", nil), 500, "function_error")
+		if !strings.Contains(p.Detail, "process.exit(3)") {
+			t.Errorf("it says %+v", p)
 		}
 		h.neighbour()
 	})
