@@ -34,6 +34,7 @@ type hub struct {
 	home string // its data, and its temporary files
 
 	url    string
+	last   string   // the address it listened on
 	key    string   // of the tenant
 	banner []string // what it printed up to being ready
 	cmd    *exec.Cmd
@@ -184,7 +185,7 @@ func (h *hub) gone() {
 		<-h.exited
 		h.t.Errorf("the hub did not end\n%s", h.output.tail())
 	}
-	h.url = ""
+	h.last, h.url = strings.TrimPrefix(h.url, "http://"), ""
 	for _, pid := range h.processes() {
 		h.awaitEnd(pid)
 	}
