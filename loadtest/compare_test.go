@@ -63,12 +63,12 @@ func TestAPeerThatCannotBeHadIsARowThatSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range f.Tables[0].Rows {
-		if failed := row.Peer == peerNodeHTTP; failed != (row.Error != "") || failed == (row.PerSecond > 0) {
+		if failed := row.Peer == peerNodeHTTP; failed != (row.Error != "") || failed == (len(row.reports) == 1) {
 			t.Errorf("%+v", *row)
 		}
 	}
 	ws := f.Tables[1].Rows
-	if !strings.Contains(ws[0].Error, wsPackage) || ws[1].PerSecond == 0 || ws[1].Ratio != 0 || f.Complete() {
+	if !strings.Contains(ws[0].Error, wsPackage) || len(ws[1].reports) != 1 || ws[1].Ratio != 0 || f.Complete() {
 		t.Errorf("%+v %+v", *ws[0], *ws[1])
 	}
 }

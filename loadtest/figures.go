@@ -18,8 +18,8 @@ type Figures struct {
 // Table is the same load on several peers.
 type Table struct {
 	Title   string `json:"title"`
-	Against string `json:"against"` // the peer that ratios are to
-	Of      string `json:"of"`      // what the ratios compare: "perSecond", or "p50"
+	Against string `json:"against,omitempty"` // the peer that ratios are to; "": none, each peer had a load of its own
+	Of      string `json:"of,omitempty"`      // what the ratios compare: "perSecond", or "p50"
 	Rows    []*Row `json:"rows"`
 }
 
@@ -32,6 +32,7 @@ type Row struct {
 	PerSecond float64 `json:"perSecond"`
 	P50       float64 `json:"p50"` // milliseconds
 	P99       float64 `json:"p99"`
+	Late      float64 `json:"late,omitempty"` // open loop: milliseconds that the generator itself was late, 99th percentile
 	Ratio     float64 `json:"ratio"`
 	Low       float64 `json:"ratioLow"`
 	High      float64 `json:"ratioHigh"`
@@ -52,17 +53,22 @@ func newTable(t table, rows []*Row) Table {
 		return r.PerSecond
 	}
 	first := rows[0].reports
+	if t.halfRate { // at rates of their own, peers can't be divided by each other
+		first, out.Against, out.Of = nil, "", ""
+	}
 	for _, row := range rows {
-		var perSecond, p50, p99, ratio []float64
+		var perSecond, p50, p99, late, ratio []float64
 		for i, r := range row.reports {
 			perSecond = append(perSecond, r.PerSecond)
 			p50 = append(p50, r.Latency.P50)
 			p99 = append(p99, r.Latency.P99)
+			late = append(late, r.Late)
 			if i < len(first) && of(first[i]) > 0 {
 				ratio = append(ratio, of(r)/of(first[i]))
 			}
 		}
-		row.PerSecond, row.P50, row.P99, row.Ratio = median(perSecond), median(p50), median(p99), median(ratio)
+		row.PerSecond, row.P50, row.P99 = median(perSecond), median(p50), median(p99)
+		row.Late, row.Ratio = median(late), median(ratio)
 		if len(ratio) > 0 {
 			row.Low, row.High = slices.Min(ratio), slices.Max(ratio)
 		}
@@ -108,12 +114,15 @@ func (f *Figures) Print(w io.Writer) error {
 		plural(f.Rounds, "round"), f.Seconds)
 	for _, t := range f.Tables {
 		fmt.Fprintf(&b, "\n%s\n\n", t.Title)
-		what := "÷ " + t.Against
+		what, last := "÷ "+t.Against, "over rounds"
 		if t.Of == "p50" {
 			what = "p50 " + what
 		}
+		if t.Against == "" {
+			what, last = "due/s", "generator late (p99)"
+		}
 		tw := tabwriter.NewWriter(&b, 0, 0, 3, ' ', tabwriter.AlignRight)
-		fmt.Fprintf(tw, "\tcalls/s\tp50\tp99\t%s\tover rounds\t\n", what)
+		fmt.Fprintf(tw, "\tcalls/s\tp50\tp99\t%s\t%s\t\n", what, last)
 		var errs []string
 		for _, r := range t.Rows {
 			if r.Error != "" {
@@ -122,7 +131,10 @@ func (f *Figures) Print(w io.Writer) error {
 				continue
 			}
 			ratio, spread := "-", "-"
-			if r.Ratio > 0 {
+			switch {
+			case t.Against == "":
+				ratio, spread = count(r.Rate), millis(r.Late)
+			case r.Ratio > 0:
 				ratio, spread = fmt.Sprintf("%.2f", r.Ratio), fmt.Sprintf("%.2f to %.2f", r.Low, r.High)
 			}
 			fmt.Fprintf(tw, "%-14s\t%s\t%s\t%s\t%s\t%s\t\n", r.Peer, count(r.PerSecond), millis(r.P50), millis(r.P99), ratio, spread)

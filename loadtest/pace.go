@@ -18,12 +18,17 @@ func (s schedule) due(k int64) int64 { return int64(float64(k) / s.rate * 1e9) }
 // pacer sends the calls of an open loop when they are due. A call takes the first connection that has
 // a free slot; while there is none the pacer falls behind, and the calls that it sends late are
 // measured from when they were due.
+//
+// The pacer itself may be late too, on a machine that is too busy for the rate. That is not the
+// hub's doing, so it is told apart: a call could be sent once it was due and the pacer no longer
+// waited for a connection.
 type pacer struct {
 	run   *run
 	conns []*conn
 	turns chan *conn // a connection is in it once for each free slot
 	tally *tally     // what was never sent
 	dirty []*conn    // have calls that are queued and not yet written
+	freed int64      // when the pacer last got a connection that it had to wait for
 }
 
 func newPacer(r *run, conns []*conn) *pacer {
@@ -74,6 +79,7 @@ func (p *pacer) Run(ctx context.Context) error {
 		}
 		if c.send(due) {
 			k++
+			p.tally.late(due, max(due, p.freed), p.run.now())
 			p.dirty = append(p.dirty, c)
 			if len(p.dirty) == 64 {
 				p.flush()
@@ -98,6 +104,7 @@ func (p *pacer) turn(ctx context.Context, end <-chan time.Time) (*conn, error) {
 	p.flush()
 	select {
 	case c := <-p.turns:
+		p.freed = p.run.now()
 		return c, nil
 	case <-end:
 		return nil, nil

@@ -22,6 +22,7 @@ type Report struct {
 	PerSecond   float64          `json:"perSecond"`
 	Errors      map[string]int64 `json:"errors"`           // by code
 	Unsent      int64            `json:"unsent,omitempty"` // due, but no connection was free until the end
+	Late        float64          `json:"late,omitempty"`   // open loop: milliseconds that the generator itself was late, 99th percentile
 	Latency     Latency          `json:"latency"`
 }
 
@@ -45,6 +46,9 @@ func (t *tally) report() *Report {
 		Transport: r.Transport, Function: r.Function, Connections: r.Connections, InFlight: r.InFlight, Rate: r.Rate,
 		Seconds: r.Duration.Seconds(), Calls: calls, PerSecond: float64(calls) / r.Duration.Seconds(),
 		Errors: t.errors, Unsent: t.unsent,
+	}
+	if t.lateness.TotalCount() > 0 {
+		rep.Late = ms(t.lateness.ValueAtPercentile(99))
 	}
 	if h.TotalCount() > 0 { // an empty one has a maximum
 		rep.Latency = Latency{
@@ -78,6 +82,9 @@ func (r *Report) Print(w io.Writer) error {
 	l := r.Latency
 	fmt.Fprintf(&b, "latency  p50 %s   p90 %s   p99 %s   p99.9 %s   max %s\n",
 		millis(l.P50), millis(l.P90), millis(l.P99), millis(l.P999), millis(l.Max))
+	if r.Rate > 0 {
+		fmt.Fprintf(&b, "late     p99 %s: the generator's own share of these latencies\n", millis(r.Late))
+	}
 	if r.Unsent > 0 {
 		fmt.Fprintf(&b, "unsent   %s calls were due and found no free connection: the hub is slower than the rate\n", count(float64(r.Unsent)))
 	}

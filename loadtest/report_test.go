@@ -74,7 +74,7 @@ func TestReportsReadWell(t *testing.T) {
 	for _, r := range []*Report{
 		{Transport: HTTP, Function: "add", Connections: 64, InFlight: 1, Seconds: 10, Calls: 1234567, PerSecond: 123456.7,
 			Latency: Latency{P50: 0.4567, P90: 0.99, P99: 9.876, P999: 98.76, Max: 12345}},
-		{Transport: WebSocket, Function: "add", Connections: 1, InFlight: 16, Rate: 5000, Seconds: 1.5, Calls: 900, PerSecond: 600, Unsent: 4100,
+		{Transport: WebSocket, Function: "add", Connections: 1, InFlight: 16, Rate: 5000, Seconds: 1.5, Calls: 900, PerSecond: 600, Unsent: 4100, Late: 0.25,
 			Errors: map[string]int64{"overloaded": 2000, "connection_lost": 3}, Latency: Latency{P50: 123.4}},
 	} {
 		if err := r.Print(&b); err != nil {
@@ -98,7 +98,12 @@ func TestRatiosAreThoseOfEachRound(t *testing.T) {
 			{Peer: peerLivefn, reports: []*Report{round(54000, 1.1), round(27000, 2.2), round(54000, 1.1)}},
 		}
 	}
-	f := Figures{Rounds: 3, Seconds: 2, Tables: []Table{newTable(tables[0], rows()), newTable(tables[2], rows())}}
+	f := Figures{Rounds: 3, Seconds: 2, Tables: []Table{newTable(tables[0], rows()), newTable(tables[2], rows()), newTable(tables[3], rows())}}
+	for _, r := range f.Tables[2].Rows { // each at a rate of its own: a quotient of these would mean nothing
+		if r.Ratio != 0 {
+			t.Errorf("a ratio between different loads: %+v", *r)
+		}
+	}
 	if got := f.Tables[0].row(peerLivefn).Ratio; math.Abs(got-0.9) > 1e-9 {
 		t.Errorf("ratio %v", got)
 	}

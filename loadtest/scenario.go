@@ -144,10 +144,10 @@ func (s Scenario) Run(ctx context.Context) (*Report, error) {
 	r.end = r.begin + int64(s.Duration)
 	g, ctx := errgroup.WithContext(ctx)
 	total := newTally(r)
+	var p *pacer
 	if s.Rate > 0 {
-		p := newPacer(r, conns)
+		p = newPacer(r, conns)
 		g.Go(func() error { return p.Run(ctx) })
-		defer func() { total.merge(p.tally) }()
 	}
 	for _, c := range conns {
 		g.Go(func() error { return c.Run(ctx) })
@@ -157,6 +157,9 @@ func (s Scenario) Run(ctx context.Context) (*Report, error) {
 	}
 	for _, c := range conns {
 		total.merge(c.tally)
+	}
+	if p != nil {
+		total.merge(p.tally)
 	}
 	return total.report(), nil
 }

@@ -142,8 +142,33 @@ func TestAStallShowsInEveryCallThatWasDueMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	// 50 of 200 calls were due in the stall, and waited from 0 to 100 ms: the 90th percentile is 60 ms.
-	if r.Latency.P90 < 30 || r.Calls+r.Unsent != 200 {
-		t.Errorf("p90 is %.1f ms with %d calls, %d unsent", r.Latency.P90, r.Calls, r.Unsent)
+	// None of that is the generator's doing.
+	if r.Latency.P90 < 30 || r.Late > r.Latency.P90/2 || r.Calls+r.Unsent != 200 {
+		t.Errorf("p90 is %.1f ms (generator %.1f) with %d calls, %d unsent", r.Latency.P90, r.Late, r.Calls, r.Unsent)
+	}
+}
+
+// A hub that is slower than the rate must not look healthy because what it never got is not counted.
+func TestWhatCouldNotBeSentIsCountedWithWhatItWaited(t *testing.T) {
+	stop := make(chan struct{})
+	h := newHubStub(t, func(n int64) {
+		if n == 3 {
+			select {
+			case <-stop:
+			case <-time.After(400 * time.Millisecond):
+			}
+		}
+	})
+	defer close(stop)
+	s := scenarioFor(h.URL, HTTP)
+	s.Connections, s.Rate, s.Duration = 1, 500, 200*time.Millisecond
+	r, err := s.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// From its second call on the connection is stuck until after the end: nearly 100 calls wait up to 200 ms.
+	if r.Unsent < 90 || r.Calls+r.Unsent != 100 || r.Latency.P50 < 80 {
+		t.Errorf("%d calls, %d unsent, p50 %.1f ms", r.Calls, r.Unsent, r.Latency.P50)
 	}
 }
 

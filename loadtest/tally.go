@@ -17,12 +17,14 @@ const (
 type tally struct {
 	run       *run
 	latencies *hdrhistogram.Histogram
+	lateness  *hdrhistogram.Histogram // see pacer
 	errors    map[string]int64
 	unsent    int64
 }
 
 func newTally(r *run) *tally {
-	return &tally{run: r, latencies: hdrhistogram.New(lowest, highest, digits), errors: map[string]int64{}}
+	return &tally{run: r, latencies: hdrhistogram.New(lowest, highest, digits),
+		lateness: hdrhistogram.New(lowest, highest, 1), errors: map[string]int64{}}
 }
 
 // record counts an answer if it belongs to the measured part: by when it came in the closed loop,
@@ -47,6 +49,13 @@ func (t *tally) record(due, now int64, code string) {
 // fail counts what has no answer. Warm-up or not: it should not happen.
 func (t *tally) fail(code string) { t.errors[code]++ }
 
+// late counts by how much the generator missed the moment at which it could have sent a call.
+func (t *tally) late(due, could, now int64) {
+	if due >= t.run.begin {
+		_ = t.lateness.RecordValue(min(max(now-could, 0), highest))
+	}
+}
+
 // skip counts a call that was due and for which no connection was free until the end. Its latency is
 // at least what it had waited by then.
 func (t *tally) skip(due int64) {
@@ -58,6 +67,7 @@ func (t *tally) skip(due int64) {
 
 func (t *tally) merge(o *tally) {
 	t.latencies.Merge(o.latencies)
+	t.lateness.Merge(o.lateness)
 	for code, n := range o.errors {
 		t.errors[code] += n
 	}
