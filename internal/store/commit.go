@@ -3,9 +3,11 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/livefn/livefn/internal/fault"
 )
@@ -14,7 +16,7 @@ import (
 type Op struct {
 	Key, Value []byte
 	Delete     bool
-	TTL        time.Duration // 0: for ever
+	TTL        time.Duration // 0: for ever; else it goes at the first full second after
 }
 
 // write is what Enqueue took: records that are committed together.
@@ -31,31 +33,59 @@ const perOp = 64
 // Enqueue hands over a write; its ops are committed together or not at all, and must not be changed
 // any more. It never blocks. Writes are committed in the order of Enqueue. done, if not nil, is called
 // on the committer's goroutine once the write is on disk, in the same order, or with a fault
-// storage_unavailable or payload_too_large; it must not block.
+// storage_unavailable or payload_too_large; it must not block. Once Run is ending every write fails
+// with storage_unavailable, in order too; done is never called from within Enqueue, since the caller
+// may hold what done wants.
 func (s *Store) Enqueue(ops []Op, done func(error)) {
 	w := write{ops: ops, done: done}
 	for _, op := range ops {
 		w.size += int64(len(op.Key)+len(op.Value)) + perOp
 	}
 	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		if done != nil { // not here: the caller may hold what done wants
-			go done(fault.New(fault.StorageUnavailable, "The store is closed: the hub is shutting down."))
-		}
-		return
-	}
-	if s.bytes+w.size > s.opts.MaxQueued {
+	defer s.mu.Unlock()
+	switch {
+	case s.closing:
+		w = write{done: done, refused: fault.New(fault.StorageUnavailable, "The store is closed: the hub is shutting down.")}
+	case s.bytes+w.size > s.opts.MaxQueued:
 		w = write{done: done, refused: fault.New(fault.StorageUnavailable, "More than %d bytes wait to be written.", s.opts.MaxQueued)}
 	}
 	s.queue = append(s.queue, w)
 	s.records += len(w.ops)
 	s.bytes += w.size
-	s.mu.Unlock()
+	if s.ended {
+		s.refuseLocked()
+		return
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// refuseLocked sees to it that somebody tells the writes in the queue that they came too late.
+func (s *Store) refuseLocked() {
+	if s.refusing || len(s.queue) == 0 {
+		return
+	}
+	s.refusing = true
+	s.late = new(errgroup.Group) // Close waits for it
+	s.late.Go(func() error {
+		for {
+			s.mu.Lock()
+			queue, hooks := s.queue, s.onCommitted
+			s.queue = nil
+			if len(queue) == 0 {
+				s.refusing = false
+				s.mu.Unlock()
+				return nil
+			}
+			s.mu.Unlock()
+			s.finish(queue, nil)
+			for _, f := range hooks {
+				f()
+			}
+		}
+	})
 }
 
 // Commit enqueues a write and waits until it is on disk. If ctx ends first, the write may still happen.
@@ -89,35 +119,41 @@ func (s *Store) commitAll(ctx context.Context) error {
 	for {
 		select {
 		case <-s.wake:
-			s.commitQueued()
+			for queue := s.take(false); len(queue) > 0; queue = s.take(false) {
+				s.commitQueue(queue) // while one group is synced the next gathers
+			}
 		case <-ctx.Done():
+			s.commitQueue(s.take(true))
 			s.mu.Lock()
-			s.closed = true
-			s.mu.Unlock()
-			s.commitQueued()
+			defer s.mu.Unlock()
+			s.ended = true
+			s.refuseLocked() // what came meanwhile
 			return nil
 		}
 	}
 }
 
-// commitQueued commits groups until the queue is empty. While one group is synced the next gathers.
-func (s *Store) commitQueued() {
-	for {
+// take empties the queue; the last time is when no further write is accepted.
+func (s *Store) take(last bool) []write {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closing = s.closing || last
+	queue := s.queue
+	s.queue = nil
+	return queue
+}
+
+// commitQueue commits writes, group by group.
+func (s *Store) commitQueue(queue []write) {
+	for len(queue) > 0 {
+		n := s.commitGroup(queue)
 		s.mu.Lock()
-		queue := s.queue
-		s.queue = nil
 		hooks := s.onCommitted
 		s.mu.Unlock()
-		if len(queue) == 0 {
-			return
+		for _, f := range hooks {
+			f()
 		}
-		for len(queue) > 0 {
-			n := s.commitGroup(queue)
-			for _, f := range hooks {
-				f()
-			}
-			queue = queue[n:]
-		}
+		queue = queue[n:]
 	}
 }
 
@@ -129,21 +165,21 @@ func (s *Store) commitGroup(queue []write) (n int) {
 	records := 0
 	var err error
 	for n < len(queue) && (n == 0 || records+len(queue[n].ops) <= s.opts.GroupRecords) {
-		if err = set(txn, queue[n].ops); err != nil {
+		if err = s.set(txn, queue[n].ops); err != nil {
 			break
 		}
 		records += len(queue[n].ops)
 		n++
 	}
 	if err != nil && n == 0 {
-		s.finish(queue[:1], tooLarge(err))
+		s.finish(queue[:1], refusal(err))
 		return 1
 	}
 	if err != nil { // the last write is in txn by half: make the group again without it
 		txn.Discard()
 		txn = s.db.NewTransaction(true)
 		for _, w := range queue[:n] {
-			if err := set(txn, w.ops); err != nil {
+			if err := s.set(txn, w.ops); err != nil {
 				s.finish(queue[:n], unavailable(err))
 				return n
 			}
@@ -157,15 +193,21 @@ func (s *Store) commitGroup(queue []write) (n int) {
 	return n
 }
 
-func set(txn *badger.Txn, ops []Op) error {
+// maxKey is Badger's bound on a key, in bytes.
+const maxKey = 65_000
+
+func (s *Store) set(txn *badger.Txn, ops []Op) error {
 	for _, op := range ops {
+		if len(op.Key) > maxKey || int64(len(op.Value)) > s.opts.ValueLogFileSize {
+			return badger.ErrTxnTooBig // Badger's own error would quote the value, and with it what is secret
+		}
 		var err error
 		if op.Delete {
 			err = txn.Delete(op.Key)
 		} else {
 			e := badger.NewEntry(op.Key, op.Value)
-			if op.TTL > 0 {
-				e = e.WithTTL(op.TTL)
+			if op.TTL > 0 { // Badger counts full seconds, and WithTTL rounds down
+				e.ExpiresAt = uint64(time.Now().Add(op.TTL + time.Second - 1).Unix())
 			}
 			err = txn.SetEntry(e)
 		}
@@ -199,9 +241,13 @@ func unavailable(err error) error {
 	return fault.Because(err, fault.StorageUnavailable, "The hub could not write to its store.")
 }
 
-func tooLarge(err error) error {
-	if errors.Is(err, badger.ErrTxnTooBig) {
+// refusal is the fault of a write that no transaction takes.
+func refusal(err error) error {
+	switch {
+	case errors.Is(err, badger.ErrTxnTooBig):
 		return fault.Because(err, fault.PayloadTooLarge, "What is to be kept at once is larger than the store can write at once.")
+	case errors.Is(err, badger.ErrEmptyKey), errors.Is(err, badger.ErrInvalidKey):
+		return fmt.Errorf("write to the store: %w", err) // a key that we should not have made
 	}
 	return unavailable(err)
 }

@@ -6,11 +6,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,11 +63,15 @@ type Store struct {
 
 	mu          sync.Mutex // guards all below
 	queue       []write
-	records     int   // in queue
-	bytes       int64 // in queue
-	closed      bool  // Run has taken its last group
+	records     int   // in queue, or being committed
+	bytes       int64 // of them
+	closing     bool  // Run takes no further write
+	ended       bool  // Run has committed its last write
+	refusing    bool  // late tells the queue's writes that they came after that
+	late        *errgroup.Group
 	onCommitted []func()
-	wake        chan struct{} // has a token when queue may not be empty
+
+	wake chan struct{} // has a token when queue may not be empty
 }
 
 // Open opens the store in dir, which is made if need be. One process may have it open at a time.
@@ -84,8 +90,11 @@ func Open(dir string, o Options) (*Store, error) {
 		WithDetectConflicts(false). // one writer
 		WithMetricsEnabled(false).
 		WithLogger(badgerLog{o.Log}))
+	if err != nil && strings.Contains(err.Error(), "Another process is using this") { // Badger has no error value for it
+		return nil, fmt.Errorf("the store in %s is in use by another hub: stop that one, or give this one a data folder of its own: %w", dir, err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open the store in %s (does another hub run on it?): %w", dir, err)
+		return nil, fmt.Errorf("open the store in %s: %w", dir, err)
 	}
 	return &Store{db: db, opts: o, wake: make(chan struct{}, 1)}, nil
 }
@@ -101,6 +110,12 @@ func (s *Store) Run(ctx context.Context) error {
 
 // Close closes the store, after Run has returned.
 func (s *Store) Close() error {
+	s.mu.Lock()
+	late := s.late
+	s.mu.Unlock()
+	if late != nil {
+		_ = late.Wait() // it has no error to give
+	}
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}
@@ -152,7 +167,7 @@ func (s *Store) Get(key []byte) (value []byte, err error) {
 // Range selects keys for Scan.
 type Range struct {
 	Prefix   []byte
-	Start    []byte // first key to visit, if there is one; nil: the prefix's first (Reverse: last)
+	Start    []byte // where to begin: this key, or the next one there is; nil: the prefix's first (Reverse: last)
 	Reverse  bool
 	KeysOnly bool // values are nil
 }
@@ -162,17 +177,26 @@ type Range struct {
 func (s *Store) Scan(r Range, f func(k, v []byte) (more bool, err error)) error {
 	return s.db.View(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
-		o.Prefix, o.Reverse, o.PrefetchValues = r.Prefix, r.Reverse, !r.KeysOnly
-		it := txn.NewIterator(o)
-		defer it.Close()
-		start := r.Start
-		if start == nil {
-			start = r.Prefix
-			if r.Reverse {
-				start = append(append([]byte(nil), r.Prefix...), math.MaxUint8, math.MaxUint8, math.MaxUint8, math.MaxUint8)
+		o.Reverse, o.PrefetchValues = r.Reverse, !r.KeysOnly
+		start, skip := r.Start, []byte(nil)
+		if r.Reverse {
+			if after := successor(r.Prefix); start == nil || after != nil && bytes.Compare(start, after) >= 0 {
+				start, skip = after, after // Badger's own prefix option would make the iterator end at after
+			}
+			o.PrefetchValues = false // it would run on before the prefix
+		} else {
+			o.Prefix = r.Prefix
+			if bytes.Compare(start, r.Prefix) < 0 {
+				start = r.Prefix
 			}
 		}
-		for it.Seek(start); it.ValidForPrefix(r.Prefix); it.Next() {
+		it := txn.NewIterator(o)
+		defer it.Close()
+		it.Seek(start)
+		if skip != nil && it.Valid() && bytes.Equal(it.Item().Key(), skip) {
+			it.Next()
+		}
+		for ; it.ValidForPrefix(r.Prefix); it.Next() {
 			item := it.Item()
 			var v []byte
 			if !r.KeysOnly {
@@ -187,6 +211,18 @@ func (s *Store) Scan(r Range, f func(k, v []byte) (more bool, err error)) error 
 		}
 		return nil
 	})
+}
+
+// successor gives the first key after all that begin with prefix; nil if there is none.
+func successor(prefix []byte) []byte {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != math.MaxUint8 {
+			after := bytes.Clone(prefix[:i+1])
+			after[i]++
+			return after
+		}
+	}
+	return nil
 }
 
 // badgerLog passes Badger's warnings and errors on, and its other words at debug level.
