@@ -1,10 +1,10 @@
 package tenants
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"regexp"
 	"slices"
@@ -14,13 +14,13 @@ import (
 	"github.com/livefn/livefn/internal/units"
 )
 
-// Settings of a function version; in JSON the key livefn of its package.json, or settings of a publish.
+// Settings of a function version: settings of a publish, or else the key livefn of its package.json.
 type Settings struct {
 	Concurrency  int               `json:"concurrency,omitempty"`  // calls at once per bridge; 0: no limit of its own
 	Timeout      units.Duration    `json:"timeout,omitempty"`      // 0: none
 	PauseTimeout units.Duration    `json:"pauseTimeout,omitempty"` // 0: the hub's default
 	Retries      *Retries          `json:"retries,omitempty"`
-	Env          map[string]string `json:"env,omitempty"` // settings and secrets: never shown, see MarshalJSON
+	Env          Env               `json:"env,omitempty"` // settings and secrets: never shown, see MarshalJSON
 	Public       bool              `json:"public,omitempty"`
 	Idempotent   bool              `json:"idempotent,omitempty"`
 	Tail         *bool             `json:"tail,omitempty"` // false: the function gets no tail argument
@@ -33,7 +33,19 @@ type Retries struct {
 	Backoff  units.Duration `json:"backoff,omitempty"`
 }
 
-// storedSettings is Settings with its secrets: for records and bridges alone.
+// Env holds secrets. Whatever prints or logs it gets the names alone.
+type Env map[string]string
+
+// Names lists the names, sorted.
+func (e Env) Names() []string { return slices.Sorted(maps.Keys(e)) }
+
+// Format prints the names, whatever the verb.
+func (e Env) Format(f fmt.State, _ rune) { fmt.Fprint(f, "env", e.Names()) }
+
+// LogValue logs the names.
+func (e Env) LogValue() slog.Value { return slog.AnyValue(e.Names()) }
+
+// storedSettings is Settings with its secrets: for records alone.
 type storedSettings Settings
 
 // TailArgument reports whether the function gets the tail argument.
@@ -44,9 +56,8 @@ func (s Settings) MarshalJSON() ([]byte, error) {
 	shown := struct {
 		storedSettings
 		Env []string `json:"env,omitempty"`
-	}{storedSettings: storedSettings(s)}
+	}{storedSettings: storedSettings(s), Env: s.Env.Names()}
 	shown.storedSettings.Env = nil
-	shown.Env = slices.Sorted(maps.Keys(s.Env))
 	return json.Marshal(shown)
 }
 
@@ -55,19 +66,69 @@ var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 // maxEnv bounds the names and values of env together, in bytes.
 const maxEnv = 64 << 10
 
-// ParseSettings reads settings; what is unknown or wrong is a fault that names the field.
+// ParseSettings reads settings; what is unknown or wrong is a fault that names the field. A null is as
+// if it were not there.
 func ParseSettings(b []byte) (Settings, error) {
-	var s storedSettings
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
-		var wrongType *json.UnmarshalTypeError
-		if errors.As(err, &wrongType) {
-			return Settings{}, fault.New(fault.InvalidRequest, "settings.%s: a %s is not a %s.", wrongType.Field, wrongType.Value, jsonName(wrongType.Type.String()))
-		}
-		return Settings{}, fault.New(fault.InvalidRequest, "settings: %s.", strings.TrimPrefix(err.Error(), "json: "))
+	var s Settings
+	retries := map[string]json.RawMessage{}
+	env := map[string]json.RawMessage{}
+	err := readFields("settings", b, map[string]any{
+		"concurrency": &s.Concurrency, "timeout": &s.Timeout, "pauseTimeout": &s.PauseTimeout, "retries": &retries, "env": &env,
+		"public": &s.Public, "idempotent": &s.Idempotent, "tail": &s.Tail, "triggers": &s.Triggers,
+	})
+	if err == nil && len(retries) > 0 {
+		s.Retries = &Retries{}
+		err = readMembers("settings.retries", retries, map[string]any{"attempts": &s.Retries.Attempts, "backoff": &s.Retries.Backoff})
 	}
-	return Settings(s), Settings(s).check()
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		var value *string
+		if err == nil {
+			err = readMembers("settings.env", map[string]json.RawMessage{name: env[name]}, map[string]any{name: &value})
+		}
+		if value != nil {
+			if s.Env == nil {
+				s.Env = Env{}
+			}
+			s.Env[name] = *value
+		}
+	}
+	if err != nil {
+		return Settings{}, err
+	}
+	return s, s.check()
+}
+
+// readFields reads the object b into the values that fields points at.
+func readFields(where string, b []byte, fields map[string]any) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(b, &members); err != nil {
+		return fault.New(fault.InvalidRequest, "%s: %s.", where, wrongJSON(err))
+	}
+	return readMembers(where, members, fields)
+}
+
+func readMembers(where string, members map[string]json.RawMessage, fields map[string]any) error {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		to, known := fields[name]
+		switch {
+		case !known:
+			return fault.New(fault.InvalidRequest, "%s: unknown field %q; there are %s.", where, name, strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
+		case string(members[name]) == "null":
+			continue
+		}
+		if err := json.Unmarshal(members[name], to); err != nil {
+			return fault.New(fault.InvalidRequest, "%s.%s: %s.", where, name, wrongJSON(err))
+		}
+	}
+	return nil
+}
+
+// wrongJSON says why JSON was not what it should be, without quoting a value of the wrong type.
+func wrongJSON(err error) string {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Sprintf("it is %s, not a %s", wrong.Value, jsonName(wrong.Type.String()))
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
 func jsonName(goType string) string {
@@ -94,6 +155,11 @@ func (s Settings) check() error {
 	}
 	if s.Retries != nil && (s.Retries.Attempts < 0 || s.Retries.Attempts > 1000) {
 		return wrong("retries.attempts", "it is 0 to 1000.")
+	}
+	for i, trigger := range s.Triggers {
+		if len(trigger) == 0 || trigger[0] != '{' {
+			return wrong(fmt.Sprintf("triggers[%d]", i), "it is an object.")
+		}
 	}
 	size := 0
 	for name, value := range s.Env {
