@@ -99,11 +99,17 @@ func (v *Version) Log() ([]byte, error) {
 	return b, nil
 }
 
-// Source gives its files as they were published.
+// Source gives its files as they were published, but for the secrets in package.json, and with the lock
+// file.
 func (v *Version) Source() (map[string][]byte, error) { return readTree(v.Dir) }
 
 // Lock gives its lock file; nil if it has no dependencies.
-func (v *Version) Lock() ([]byte, error) { return readIfThere(v.Dir, lockFile) }
+func (v *Version) Lock() ([]byte, error) {
+	if b, err := readIfThere(v.Dir, shrinkwrap); b != nil || err != nil {
+		return b, err
+	}
+	return readIfThere(v.Dir, lockFile)
+}
 
 func shownTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,13 +19,31 @@ import (
 	"github.com/livefn/livefn/internal/fault"
 )
 
-// install runs npm in dir. The lock file it writes stays with the version. Lifecycle scripts run only
-// if the operator allows it: installs have no walls around them yet.
-func (r *Registry) install(ctx context.Context, tenant, dir string, log io.Writer) error {
+// install runs npm in dir. The lock file it writes stays with the version. npmrc is the function's own
+// .npmrc, of which only what safeOptions names is in effect.
+//
+// Lifecycle scripts run only if the operator allows it: installs have no walls around them yet. A
+// failed install keeps its log, and no packages.
+func (r *Registry) install(ctx context.Context, tenant, dir string, npmrc []byte, log io.Writer) error {
+	err := r.npm(ctx, tenant, dir, npmrc, log)
+	if err == nil {
+		var link string
+		if link, err = leadsOut(dir); err == nil && link != "" {
+			err = fault.New(fault.InstallFailed, "The dependency %s leads out of the function's folder. Publish the package to a registry, or put it among the function's files.", link)
+		}
+	}
+	if err != nil {
+		_ = os.RemoveAll(filepath.Join(dir, modulesDir)) // else kept with the broken version, which is harmless
+	}
+	return err
+}
+
+func (r *Registry) npm(ctx context.Context, tenant, dir string, npmrc []byte, log io.Writer) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.cfg.InstallTimeout,
 		fault.New(fault.InstallFailed, "The install did not end within %s.", r.cfg.InstallTimeout))
 	defer cancel()
-	args := []string{"install", "--omit=dev", "--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--loglevel=warn"}
+	args := []string{"install", "--omit=dev", "--install-links=false", "--no-audit", "--no-fund", "--no-update-notifier", "--no-progress",
+		"--logs-max=0", "--loglevel=warn"}
 	if !r.cfg.AllowScripts {
 		args = append(args, "--ignore-scripts")
 	}
@@ -31,10 +51,18 @@ func (r *Registry) install(ctx context.Context, tenant, dir string, log io.Write
 	if err != nil {
 		return fmt.Errorf("make a home for the install: %w", err)
 	}
-	defer os.RemoveAll(home)                              //nolint:errcheck // swept at the next start
-	cmd := exec.CommandContext(ctx, r.cfg.Npm, args...)   //nolint:gosec // the operator's own setting
+	defer os.RemoveAll(home) //nolint:errcheck // swept at the next start
+	if npmrc != nil {
+		rc := filepath.Join(dir, npmrcFile)
+		if err := os.WriteFile(rc, safeOptions(npmrc), 0o640); err != nil { //nolint:gosec // as the function's other files
+			return fmt.Errorf("write %s: %w", npmrcFile, err)
+		}
+		defer func() { _ = os.WriteFile(rc, npmrc, 0o640) }() //nolint:gosec // as the function's other files
+	}
+	cmd := exec.CommandContext(ctx, r.cfg.Npm, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its children end with it
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	endGroup := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.Cancel = endGroup
 	cmd.WaitDelay = time.Second
 	cmd.Dir = dir
 	cmd.Env = r.installEnv(tenant, home)
@@ -45,31 +73,57 @@ func (r *Registry) install(ctx context.Context, tenant, dir string, log io.Write
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, exec.ErrNotFound):
-		return fault.Because(err, fault.InstallFailed, "The hub found no npm to install packages with; the operator names one with --npm.")
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.Is(err, exec.ErrWaitDelay):
+		_ = endGroup() // whoever still holds its output
+		return fault.Because(err, fault.InstallFailed, "The install left a process running. Leave out the package whose script starts it.")
 	}
-	return fault.Because(err, fault.InstallFailed, "%s", explain(tail.b))
+	if exit, ran := errors.AsType[*exec.ExitError](err); ran {
+		return fault.Because(exit, fault.InstallFailed, "%s", explain(tail.b))
+	}
+	return fault.Because(err, fault.InstallFailed, "The hub could not start npm to install packages; the operator says where it is with --npm.")
 }
+
+// safeOption are the lines of a function's .npmrc that are in effect on the hub: how versions are
+// chosen. Others could name programs to run, or have the hub's variables sent away.
+var safeOption = regexp.MustCompile(`(?m)^[ \t]*(legacy-peer-deps|strict-peer-deps|engine-strict|prefer-dedupe)[ \t]*=[ \t]*(true|false)[ \t]*\r?$`)
+
+func safeOptions(npmrc []byte) []byte {
+	var lines []byte
+	for _, m := range safeOption.FindAllSubmatch(npmrc, -1) {
+		lines = fmt.Appendf(lines, "%s=%s\n", m[1], m[2])
+	}
+	return lines
+}
+
+// passedOn are the npm settings in the hub's environment that installs see too: where packages come
+// from and how they are fetched. Those with tokens belong into the hub user's .npmrc.
+var passedOn = []string{"registry", "userconfig", "globalconfig", "ca", "cafile", "strict_ssl", "proxy", "https_proxy", "noproxy",
+	"maxsockets", "fetch_retries", "fetch_retry_mintimeout", "fetch_retry_maxtimeout", "fetch_timeout"}
 
 // installEnv is the environment of an install: nothing of the hub's own but where packages come from.
 func (r *Registry) installEnv(tenant, home string) []string {
-	env := []string{
-		"HOME=" + home, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "NODE_ENV=production",
-		"npm_config_cache=" + filepath.Join(r.cfg.Dir, "npm-cache", tenant),
+	path := os.Getenv("PATH")
+	if filepath.IsAbs(r.cfg.Node) {
+		path = filepath.Dir(r.cfg.Node) + string(filepath.ListSeparator) + path
 	}
-	for _, name := range []string{"npm_config_registry", "NPM_CONFIG_REGISTRY", "npm_config_userconfig", "NPM_CONFIG_USERCONFIG",
-		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "NODE_EXTRA_CA_CERTS", "npm_config_cafile"} {
-		if v, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+v)
+	env := []string{"HOME=" + home, "PATH=" + path, "LANG=C.UTF-8", "NODE_ENV=production", "npm_config_cache=" + r.cacheDir(tenant)}
+	userconfig := false
+	for _, kv := range os.Environ() {
+		name, value, _ := strings.Cut(kv, "=")
+		option, isNpm := strings.CutPrefix(strings.ToLower(name), "npm_config_")
+		switch {
+		case isNpm && slices.Contains(passedOn, strings.ReplaceAll(option, "-", "_")):
+			env = append(env, "npm_config_"+option+"="+value)
+			userconfig = userconfig || option == "userconfig"
+		case slices.Contains([]string{"http_proxy", "https_proxy", "no_proxy", "node_extra_ca_certs"}, strings.ToLower(name)):
+			env = append(env, kv)
 		}
 	}
-	if _, ok := os.LookupEnv("npm_config_userconfig"); !ok {
-		if h, err := os.UserHomeDir(); err == nil {
-			if rc := filepath.Join(h, ".npmrc"); fileExists(rc) {
-				env = append(env, "npm_config_userconfig="+rc)
-			}
+	if h, err := os.UserHomeDir(); err == nil && !userconfig {
+		if rc := filepath.Join(h, npmrcFile); fileExists(rc) {
+			env = append(env, "npm_config_userconfig="+rc)
 		}
 	}
 	return env
@@ -88,8 +142,10 @@ var reasons = []struct {
 	{regexp.MustCompile(`code E404[\s\S]*?404\s+(?:Not Found - GET \S+/)?'?((?:@[\w.-]+(?:/|%2[fF]))?[\w.-]+)(?:@[^' ]*)?'?`), "The package %s does not exist in the registry. Check its name in dependencies."},
 	{regexp.MustCompile(`No matching version found for (\S+?)\.?\n`), "No published version matches %s. Check the range in dependencies."},
 	{regexp.MustCompile(`code ERESOLVE[\s\S]*?(?:Could not resolve dependency|Found|While resolving):\s*(?:npm error\s*)?(.+)`), "The dependencies conflict with each other (%s). Choose versions whose peer dependencies agree."},
+	{regexp.MustCompile(`code EBADENGINE[\s\S]*?notsup Not compatible with your version of node/npm: (\S+)[\s\S]*?notsup Required: +\{"node":"([^"]*)"`), "The package %s needs Node %s, which this hub does not run. Choose another version of it."},
 	{regexp.MustCompile(`code (EBADENGINE)`), "A package does not support this version of Node (%s). Choose another version of it."},
-	{regexp.MustCompile(`code (ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ECONNRESET|ERR_SOCKET_TIMEOUT)`), "The package registry could not be reached (%s). Try again, or check the hub's network."},
+	{regexp.MustCompile(`code (ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ECONNRESET|ERR_SOCKET_TIMEOUT|EHOSTUNREACH|ENETUNREACH|E5\d\d)`), "The package registry could not be reached (%s). Try again, or check the hub's network."},
+	{regexp.MustCompile(`code (E401|E403)`), "The package registry did not let the hub in (%s). Its operator signs in with an .npmrc."},
 	{regexp.MustCompile(`code (ENOSPC)`), "The hub's disk is full (%s)."},
 	{regexp.MustCompile(`code (EINVALIDPACKAGENAME|EINVALIDTAGNAME|EUNSUPPORTEDPROTOCOL)`), "A name or range in dependencies is not valid (%s)."},
 	{regexp.MustCompile(`npm (?:error|ERR!) (?:code )?(.+)`), "npm failed: %s"},
@@ -98,7 +154,11 @@ var reasons = []struct {
 func explain(output []byte) string {
 	for _, r := range reasons {
 		if m := r.pattern.FindSubmatch(output); m != nil {
-			return fmt.Sprintf(r.say, bytes.TrimSpace(m[1]))
+			var found []any
+			for _, part := range m[1:] {
+				found = append(found, bytes.TrimSpace(part))
+			}
+			return fmt.Sprintf(r.say, found...)
 		}
 	}
 	return "npm failed without saying why; see the log."

@@ -60,21 +60,42 @@ func parseHash(s string) (h [32]byte, err error) {
 	return h, err
 }
 
-// newKey makes a key: lf_<tenant>_ and 26 base32 characters of 130 random bits.
+// newKey makes a key: lf_<tenant>_ and 32 random letters and digits, 190 bits.
 func newKey(tenant string) (secret string, hash [32]byte, rec keyRecord) {
-	secret = "lf_" + tenant + "_" + rand.Text()
+	secret = "lf_" + tenant + "_" + randomText(32)
 	hash = hashKey(secret)
 	return secret, hash, keyRecord{Tenant: tenant, ID: hex.EncodeToString(hash[:6]), CreatedAt: time.Now().UTC()}
 }
 
+func randomText(n int) string {
+	const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	text := make([]byte, 0, n)
+	for random := make([]byte, n); ; {
+		_, _ = rand.Read(random) // never fails (Go 1.24)
+		for _, b := range random {
+			if len(text) == n {
+				return string(text)
+			}
+			if b &= 63; int(b) < len(letters) { // the two others would make some letters likelier
+				text = append(text, letters[b])
+			}
+		}
+	}
+}
+
 // CreateKey makes a further key of a tenant. The secret is shown this once.
 func (r *Registry) CreateKey(ctx context.Context, tenant string) (Key, string, error) {
+	r.admin.Lock()
+	defer r.admin.Unlock()
 	t, err := r.Tenant(tenant)
 	if err != nil {
 		return Key{}, "", err
 	}
+	if t.deleted { // in parts: see DeleteTenant
+		return Key{}, "", noTenant(tenant)
+	}
 	secret, hash, rec := newKey(tenant)
-	if err := r.store.Commit(ctx, putRecord(keyKey(hash), rec)); err != nil {
+	if err := r.store.Commit(context.WithoutCancel(ctx), putRecord(keyKey(hash), rec)); err != nil {
 		return Key{}, "", err
 	}
 	r.keys.Store(hash, &Grant{Tenant: t, KeyID: rec.ID, createdAt: rec.CreatedAt})
@@ -102,23 +123,40 @@ func (r *Registry) Keys(tenant string) ([]Key, error) {
 
 // DeleteKey deletes a key of a tenant; it is refused from then on.
 func (r *Registry) DeleteKey(ctx context.Context, tenant, id string) error {
+	r.admin.Lock()
+	defer r.admin.Unlock()
 	t, err := r.Tenant(tenant)
 	if err != nil {
 		return err
 	}
-	var hash [32]byte
 	found := false
-	r.keys.Range(func(h [32]byte, g *Grant) bool {
-		found = g.Tenant == t && g.KeyID == id
-		hash = h
-		return !found
+	err = r.deleteKeys(context.WithoutCancel(ctx), t, func(g *Grant) bool {
+		found = found || g.KeyID == id
+		return g.KeyID == id
 	})
-	if !found {
+	if err == nil && !found {
 		return fault.New(fault.NotFound, "The tenant %q has no key %q.", tenant, id)
 	}
-	if err := r.store.Commit(ctx, store.Op{Key: keyKey(hash), Delete: true}); err != nil {
+	return err
+}
+
+// deleteKeys deletes the keys of t that which chooses, on disk before in memory, so that none of them
+// is good again after a restart. The caller holds r.admin.
+func (r *Registry) deleteKeys(ctx context.Context, t *Tenant, which func(*Grant) bool) error {
+	var hashes [][32]byte
+	var ops []store.Op
+	r.keys.Range(func(h [32]byte, g *Grant) bool {
+		if g.Tenant == t && which(g) {
+			hashes = append(hashes, h)
+			ops = append(ops, store.Op{Key: keyKey(h), Delete: true})
+		}
+		return true
+	})
+	if err := r.commitInParts(ctx, ops); err != nil {
 		return err
 	}
-	r.keys.Delete(hash)
+	for _, h := range hashes {
+		r.keys.Delete(h)
+	}
 	return nil
 }

@@ -19,7 +19,13 @@ const (
 	keysPrefix      = "t/k/"
 	functionsPrefix = "t/f/"
 	versionsPrefix  = "t/v/"
+	logsPrefix      = "t/l/"
 )
+
+// tenantPrefixes lists where a tenant's functions are.
+func tenantPrefixes(tenant string) []string {
+	return []string{functionsPrefix + tenant + "/", versionsPrefix + tenant + "/", logsPrefix + tenant + "/"}
+}
 
 func tenantKey(tenant string) []byte       { return []byte(tenantsPrefix + tenant) }
 func keyKey(hash [32]byte) []byte          { return []byte(keysPrefix + hex.EncodeToString(hash[:])) }
@@ -28,6 +34,6 @@ func versionKey(tenant, fn string, n int) []byte {
 	return fmt.Appendf(nil, "%s%s/%s/%010d", versionsPrefix, tenant, fn, n)
 }
 func logKey(tenant, fn string, n int) []byte {
-	return fmt.Appendf(nil, "t/l/%s/%s/%010d", tenant, fn, n)
+	return fmt.Appendf(nil, "%s%s/%s/%010d", logsPrefix, tenant, fn, n)
 }
 func partsOf(key []byte) []string { return strings.Split(string(key), "/")[2:] }

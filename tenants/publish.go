@@ -1,7 +1,6 @@
 package tenants
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/livefn/livefn/internal/fault"
@@ -25,13 +22,15 @@ func (r *Registry) Publish(ctx context.Context, t *Tenant, name string, p Public
 	if err := checkName("function", name); err != nil {
 		return nil, false, err
 	}
-	tr, err := r.cfg.tree(name, p)
+	tr, err := r.cfg.tree(p)
 	if err != nil {
 		return nil, false, err
 	}
-	turn := t.turn(name)
-	turn.Lock()
-	defer turn.Unlock()
+	end, err := t.turn(ctx, name)
+	if err != nil {
+		return nil, false, err
+	}
+	defer end()
 	if fn, err := t.Function(name); err == nil {
 		for _, v := range slices.Backward(fn.versions) {
 			if v.Hash == tr.hash && v.State == Ready {
@@ -43,16 +42,21 @@ func (r *Registry) Publish(ctx context.Context, t *Tenant, name string, p Public
 	return v, v != nil, err
 }
 
-// turn gives the lock under which a function's publishes take turns.
-func (t *Tenant) turn(name string) *sync.Mutex {
+// turn waits until no other publish of the function is under way; end gives the turn to the next.
+func (t *Tenant) turn(ctx context.Context, name string) (end func(), err error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	m := t.publishing[name]
-	if m == nil {
-		m = &sync.Mutex{}
-		t.publishing[name] = m
+	busy := t.publishing[name]
+	if busy == nil {
+		busy = make(chan struct{}, 1)
+		t.publishing[name] = busy
 	}
-	return m
+	t.mu.Unlock()
+	select {
+	case busy <- struct{}{}:
+		return func() { <-busy }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // build installs a version aside, moves its folder into place, has it checked, and commits its record.
@@ -73,12 +77,15 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 	if err := tr.write(dir); err != nil {
 		return nil, fmt.Errorf("write the files: %w", err)
 	}
-	kept := &boundedLog{limit: r.cfg.MaxLog}
+	kept := &boundedLog{limit: r.cfg.MaxLog, live: log}
 	var why error
 	if tr.install {
-		why = r.install(ctx, t.name, dir, io.MultiWriter(kept, log))
+		why = r.install(ctx, t.name, dir, tr.files[npmrcFile], kept)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		}
+		if why != nil && !fault.Is(why, fault.InstallFailed) {
+			return nil, why // not the version's fault
 		}
 	}
 	rec := versionRecord{
@@ -90,7 +97,14 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 			return nil, fmt.Errorf("read what was installed: %w", err)
 		}
 	}
-	if err := r.place(dir, filepath.Join(r.tenantDir(t.name), rec.Folder)); err != nil {
+	final := filepath.Join(r.tenantDir(t.name), rec.Folder)
+	recorded := false
+	defer func() {
+		if !recorded {
+			_ = os.RemoveAll(final) // else swept at the next start
+		}
+	}()
+	if err := r.place(dir, final); err != nil {
 		return nil, err
 	}
 	if why == nil {
@@ -99,7 +113,7 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 		r.mu.Unlock()
 		why = check(ctx, r.version(t.name, name, number, rec))
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx) // the folder has no record: swept at the next start
+			return nil, context.Cause(ctx)
 		}
 		if why != nil && !fault.Is(why, fault.VersionBroken) {
 			return nil, why // not the version's fault
@@ -107,13 +121,14 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 	}
 	if why != nil {
 		rec.State, rec.Error = Broken, fault.From(why).Detail
-		fmt.Fprintln(io.MultiWriter(kept, log), rec.Error)
+		fmt.Fprintln(kept, rec.Error)
 	}
 	rec.Took = time.Since(started)
 	v := r.version(t.name, name, number, rec)
 	if err := r.commit(ctx, t, v, rec, kept.Bytes()); err != nil {
 		return nil, err
 	}
+	recorded = true
 	if why != nil {
 		return v, v.unready(fault.From(why).Code, errors.Unwrap(why))
 	}
@@ -122,23 +137,23 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 
 // place moves a finished build to where it stays; after it, the folder survives a power loss.
 func (r *Registry) place(dir, final string) error {
-	if err := os.MkdirAll(filepath.Dir(final), 0o750); err != nil {
+	parent := filepath.Dir(final)
+	if err := os.MkdirAll(parent, 0o750); err != nil {
 		return fmt.Errorf("make the tenant's folder: %w", err)
 	}
 	if err := os.RemoveAll(final); err != nil { // of a publish that got no further than this
 		return fmt.Errorf("clear the version's folder: %w", err)
 	}
-	syscall.Sync() // one call for thousands of files; fsync for each takes seconds
+	if err := flush(dir); err != nil {
+		return fmt.Errorf("sync the version's files: %w", err)
+	}
 	if err := os.Rename(dir, final); err != nil {
 		return fmt.Errorf("move the version into place: %w", err)
 	}
-	parent, err := os.Open(filepath.Dir(final))
-	if err != nil {
-		return fmt.Errorf("sync the tenant's folder: %w", err)
-	}
-	defer parent.Close() //nolint:errcheck // opened to read
-	if err := parent.Sync(); err != nil {
-		return fmt.Errorf("sync the tenant's folder: %w", err)
+	for _, p := range []string{parent, filepath.Dir(parent), r.cfg.Dir} { // any of them may be new
+		if err := syncPath(p); err != nil {
+			return fmt.Errorf("sync the tenant's folder: %w", err)
+		}
 	}
 	return nil
 }
@@ -154,7 +169,12 @@ func (r *Registry) commit(ctx context.Context, t *Tenant, v *Version, rec versio
 		fn.Latest = v.Number
 	}
 	frec := functionRecord{Latest: fn.Latest, Next: v.Number + 1}
-	if err := r.store.Commit(ctx,
+	t.life.RLock()
+	defer t.life.RUnlock()
+	if t.deleted {
+		return noTenant(t.name)
+	}
+	if err := r.store.Commit(context.WithoutCancel(ctx), // the store always answers; a write that may still happen is worse than a wait
 		putRecord(versionKey(t.name, v.Function, v.Number), rec),
 		putRecord(functionKey(t.name, v.Function), frec),
 		store.Op{Key: logKey(t.name, v.Function, v.Number), Value: log},
@@ -179,48 +199,75 @@ func (r *Registry) tellChanged(tenant string) {
 // DeleteFunction deletes a function with all its versions. Their folders go at the next Open, so that
 // what still runs is not broken; their numbers are never used again.
 func (r *Registry) DeleteFunction(ctx context.Context, t *Tenant, name string) error {
-	turn := t.turn(name)
-	turn.Lock()
-	defer turn.Unlock()
+	end, err := t.turn(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer end()
 	fn, err := t.Function(name)
 	if err != nil {
 		return err
 	}
-	frec := functionRecord{Next: fn.versions[len(fn.versions)-1].Number + 1, Deleted: true}
-	ops := []store.Op{putRecord(functionKey(t.name, name), frec)}
-	for _, v := range fn.versions {
-		ops = append(ops,
-			store.Op{Key: versionKey(t.name, name, v.Number), Delete: true},
-			store.Op{Key: logKey(t.name, name, v.Number), Delete: true})
+	t.life.RLock()
+	defer t.life.RUnlock()
+	if t.deleted {
+		return noTenant(t.name)
 	}
-	if err := r.store.Commit(ctx, ops...); err != nil {
-		return err
+	frec := functionRecord{Next: fn.versions[len(fn.versions)-1].Number + 1, Deleted: true}
+	ctx = context.WithoutCancel(ctx)
+	if err := r.store.Commit(ctx, putRecord(functionKey(t.name, name), frec)); err != nil {
+		return err // else it is deleted; the rest is tidied here, or at the next Open
 	}
 	t.mu.Lock()
 	t.records[name] = frec
 	t.setLocked(&Function{Name: name})
 	t.mu.Unlock()
 	r.tellChanged(t.name)
+	var ops []store.Op
+	for _, v := range fn.versions {
+		ops = append(ops,
+			store.Op{Key: versionKey(t.name, name, v.Number), Delete: true},
+			store.Op{Key: logKey(t.name, name, v.Number), Delete: true})
+	}
+	return r.commitInParts(ctx, ops)
+}
+
+// commitInParts commits more than one transaction may hold, in order, but not at once.
+func (r *Registry) commitInParts(ctx context.Context, ops []store.Op) error {
+	for part := range slices.Chunk(ops, 512) {
+		if err := r.store.Commit(ctx, part...); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// boundedLog keeps the first bytes written to it and says how many more there were.
+// boundedLog keeps the beginning and the end of what is written to it, each up to half of the limit,
+// and passes all on to live, whose faults are not the publish's.
 type boundedLog struct {
-	buf     bytes.Buffer
-	limit   int
-	dropped int
+	limit      int
+	live       io.Writer // may be nil
+	head, tail []byte
+	dropped    int
 }
 
 func (l *boundedLog) Write(p []byte) (int, error) {
-	keep := min(len(p), max(0, l.limit-l.buf.Len()))
-	l.buf.Write(p[:keep])
-	l.dropped += len(p) - keep
+	if l.live != nil {
+		_, _ = l.live.Write(p) // whoever looked on has gone
+	}
+	n := min(len(p), max(0, l.limit/2-len(l.head)))
+	l.head = append(l.head, p[:n]...)
+	l.tail = append(l.tail, p[n:]...)
+	if over := len(l.tail) - l.limit/2; over > 0 {
+		l.tail = append(l.tail[:0], l.tail[over:]...)
+		l.dropped += over
+	}
 	return len(p), nil
 }
 
 func (l *boundedLog) Bytes() []byte {
-	if l.dropped > 0 {
-		return fmt.Appendf(bytes.Clone(l.buf.Bytes()), "\n… %d bytes more\n", l.dropped)
+	if l.dropped == 0 {
+		return slices.Concat(l.head, l.tail)
 	}
-	return l.buf.Bytes()
+	return slices.Concat(l.head, fmt.Appendf(nil, "\n… %d bytes left out …\n", l.dropped), l.tail)
 }

@@ -22,6 +22,7 @@ import (
 // Config sets the registry up. Zero values are the defaults given beside the fields.
 type Config struct {
 	Dir            string        // folder of the versions' files
+	Node           string        // program that npm and packages' scripts find as node: the first in PATH
 	Npm            string        // program that installs packages: npm
 	AdminKey       string        // the operator's key; "": there is none
 	AllowScripts   bool          // run packages' lifecycle scripts on install
@@ -47,6 +48,8 @@ type Registry struct {
 	cfg   Config
 	store *store.Store
 	keys  *xsync.MapOf[[32]byte, *Grant] // by the key's hash
+
+	admin sync.Mutex // held while a tenant or a key is made or deleted: one at a time; before mu
 
 	mu      sync.Mutex // guards tenants and the hooks
 	tenants map[string]*Tenant
@@ -98,7 +101,8 @@ func (r *Registry) OnChange(f func(tenant string)) {
 	r.changed = f
 }
 
-// OnDelete has f called when a tenant is deleted, before its records go.
+// OnDelete has f called when a tenant is deleted, after its references mean nothing any more and before
+// its records go.
 func (r *Registry) OnDelete(f func(ctx context.Context, tenant string) error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -140,7 +144,11 @@ func (r *Registry) load() error {
 			return fmt.Errorf("read %s: %w", k, err)
 		}
 		of := parts[0] + "/" + parts[1]
-		versions[of] = append(versions[of], r.version(parts[0], parts[1], n, rec))
+		loaded := r.version(parts[0], parts[1], n, rec)
+		if loaded.State == Ready && !fileExists(loaded.Dir) { // known now, and not at the first call
+			loaded.State, loaded.Error = Broken, "Its files are gone from the hub's data folder. Publish it again."
+		}
+		versions[of] = append(versions[of], loaded)
 		return nil
 	}); err != nil {
 		return err
@@ -155,8 +163,16 @@ func (r *Registry) load() error {
 			return nil
 		}
 		t.records[parts[1]] = rec
-		if vs := versions[parts[0]+"/"+parts[1]]; !rec.Deleted && len(vs) > 0 {
-			t.setLocked(&Function{Name: parts[1], Latest: rec.Latest, versions: vs})
+		vs := versions[parts[0]+"/"+parts[1]]
+		if rec.Deleted {
+			for _, v := range vs { // DeleteFunction did not come so far; committed once the store runs
+				r.store.Enqueue([]store.Op{{Key: versionKey(parts[0], parts[1], v.Number), Delete: true},
+					{Key: logKey(parts[0], parts[1], v.Number), Delete: true}}, nil)
+			}
+			return nil
+		}
+		if len(vs) > 0 {
+			t.setLocked(&Function{Name: parts[1], Latest: newestReady(vs), versions: vs})
 		}
 		return nil
 	})
@@ -166,6 +182,16 @@ func (r *Registry) scan(prefix string, f func(k []byte, parts []string, v []byte
 	return r.store.Scan(store.Range{Prefix: []byte(prefix)}, func(k, v []byte) (bool, error) {
 		return true, f(k, partsOf(k), v)
 	})
+}
+
+// newestReady gives the number that latest means; 0 if none is ready.
+func newestReady(vs []*Version) int {
+	for _, v := range slices.Backward(vs) {
+		if v.State == Ready {
+			return v.Number
+		}
+	}
+	return 0
 }
 
 func (r *Registry) version(tenant, fn string, n int, rec versionRecord) *Version {
@@ -179,6 +205,9 @@ func (r *Registry) version(tenant, fn string, n int, rec versionRecord) *Version
 // Folders below Config.Dir: a tenant's versions, and what is being built.
 func (r *Registry) tenantDir(tenant string) string {
 	return filepath.Join(r.cfg.Dir, "tenants", tenant)
+}
+func (r *Registry) cacheDir(tenant string) string {
+	return filepath.Join(r.cfg.Dir, "npm-cache", tenant)
 }
 func (r *Registry) buildDir() string { return filepath.Join(r.cfg.Dir, "building") }
 
@@ -216,7 +245,7 @@ func (r *Registry) Tenant(name string) (*Tenant, error) {
 	if t, ok := r.tenants[name]; ok {
 		return t, nil
 	}
-	return nil, fault.New(fault.NotFound, "There is no tenant %q.", name)
+	return nil, noTenant(name)
 }
 
 // Tenants lists all tenants by name.
@@ -231,47 +260,50 @@ func (r *Registry) CreateTenant(ctx context.Context, name string) (*Tenant, stri
 	if err := checkName("tenant", name); err != nil {
 		return nil, "", err
 	}
-	r.mu.Lock()
-	if _, ok := r.tenants[name]; ok {
-		r.mu.Unlock()
+	r.admin.Lock()
+	defer r.admin.Unlock()
+	if _, err := r.Tenant(name); err == nil {
 		return nil, "", fault.New(fault.Conflict, "There is a tenant %q already.", name)
 	}
 	t := newTenant(name, time.Now().UTC())
-	r.tenants[name] = t
-	r.mu.Unlock()
 	secret, hash, key := newKey(name)
-	err := r.store.Commit(ctx, putRecord(tenantKey(name), tenantRecord{t.createdAt}), putRecord(keyKey(hash), key))
-	if err != nil {
-		r.mu.Lock()
-		delete(r.tenants, name)
-		r.mu.Unlock()
+	if err := r.store.Commit(context.WithoutCancel(ctx), putRecord(tenantKey(name), tenantRecord{t.createdAt}), putRecord(keyKey(hash), key)); err != nil {
 		return nil, "", err
 	}
+	r.mu.Lock()
+	r.tenants[name] = t
+	r.mu.Unlock()
 	r.keys.Store(hash, &Grant{Tenant: t, KeyID: key.ID, createdAt: key.CreatedAt})
 	return t, secret, nil
 }
 
-// DeleteTenant deletes a tenant with its keys and functions. Its folders go at the next Open, so that
-// what still runs is not broken.
+// DeleteTenant deletes a tenant with its keys, functions and files. Its keys go first and its own record
+// last: if it fails half-way nobody comes in any more, the tenant is still listed, and it is to be
+// repeated. A later tenant of the same name finds nothing.
 func (r *Registry) DeleteTenant(ctx context.Context, name string) error {
+	r.admin.Lock()
+	defer r.admin.Unlock()
 	t, err := r.Tenant(name)
 	if err != nil {
 		return err
 	}
+	ctx = context.WithoutCancel(ctx)
+	if err := r.deleteKeys(ctx, t, func(*Grant) bool { return true }); err != nil {
+		return err
+	}
+	t.life.Lock() // waits for records that are being written
+	t.deleted = true
+	t.functions.Store(&map[string]*Function{})
+	t.life.Unlock()
+	r.tellChanged(name)
 	r.mu.Lock()
-	deleted, changed := r.deleted, r.changed
+	deleted := r.deleted
 	r.mu.Unlock()
-	r.keys.Range(func(hash [32]byte, g *Grant) bool { // first, so that nobody comes in any more
-		if g.Tenant == t {
-			r.keys.Delete(hash)
-		}
-		return true
-	})
 	if err := deleted(ctx, name); err != nil {
 		return fmt.Errorf("delete what belongs to tenant %s: %w", name, err)
 	}
 	var ops []store.Op
-	for _, prefix := range []string{functionsPrefix + name + "/", versionsPrefix + name + "/", "t/l/" + name + "/"} {
+	for _, prefix := range tenantPrefixes(name) {
 		if err := r.scan(prefix, func(k []byte, _ []string, _ []byte) error {
 			ops = append(ops, store.Op{Key: k, Delete: true})
 			return nil
@@ -279,22 +311,15 @@ func (r *Registry) DeleteTenant(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	if err := r.scan(keysPrefix, func(k []byte, _ []string, v []byte) error {
-		var rec keyRecord
-		if err := readRecord(k, v, &rec); err == nil && rec.Tenant == name {
-			ops = append(ops, store.Op{Key: k, Delete: true})
-		}
-		return nil
-	}); err != nil {
+	if err := r.commitInParts(ctx, append(ops, store.Op{Key: tenantKey(name), Delete: true})); err != nil {
 		return err
 	}
-	if err := r.store.Commit(ctx, append(ops, store.Op{Key: tenantKey(name), Delete: true})...); err != nil {
-		return err
-	}
+	_ = os.RemoveAll(r.tenantDir(name)) // what stays is swept at the next Open
+	_ = os.RemoveAll(r.cacheDir(name))
 	r.mu.Lock()
 	delete(r.tenants, name)
 	r.mu.Unlock()
-	changed(name)
+	r.tellChanged(name)
 	return nil
 }
 

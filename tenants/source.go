@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/livefn/livefn/internal/fault"
 )
@@ -22,6 +23,8 @@ import (
 const (
 	packageFile = "package.json"
 	lockFile    = "package-lock.json"
+	shrinkwrap  = "npm-shrinkwrap.json" // a lock file that goes before the other
+	npmrcFile   = ".npmrc"
 	modulesDir  = "node_modules"
 	entryFile   = "index.js" // of a Publication with Source
 )
@@ -31,7 +34,7 @@ type Publication struct {
 	Source       string            // one module
 	Dependencies map[string]string // as in package.json
 	Files        map[string][]byte // by path with slashes
-	Settings     *Settings         // nil: those in package.json, if any
+	Settings     *Settings         // instead of those in package.json, all of them; nil: those
 }
 
 // tree is a publication made ready: its files, its settings and a hash of both.
@@ -42,24 +45,19 @@ type tree struct {
 	install  bool // it has dependencies
 }
 
-// manifest is what the hub reads of a package.json.
-type manifest struct {
-	Dependencies         map[string]string `json:"dependencies,omitempty"`
-	OptionalDependencies map[string]string `json:"optionalDependencies,omitempty"`
-	Livefn               json.RawMessage   `json:"livefn,omitempty"`
-}
-
 // tree checks a publication and gives what is to be built.
-func (c Config) tree(name string, p Publication) (*tree, error) {
-	files, err := c.files(name, p)
+func (c Config) tree(p Publication) (*tree, error) {
+	files, err := c.files(p)
 	if err != nil {
 		return nil, err
 	}
 	var m manifest
 	if b, ok := files[packageFile]; ok {
-		if err := json.Unmarshal(b, &m); err != nil {
-			return nil, fault.New(fault.InvalidRequest, "%s is not valid: %s.", packageFile, strings.TrimPrefix(err.Error(), "json: "))
+		if m, err = readManifest(b); err != nil {
+			return nil, err
 		}
+		files = maps.Clone(files) // they are the caller's
+		files[packageFile] = withoutSecrets(b)
 	}
 	tr := &tree{files: files, install: len(m.Dependencies)+len(m.OptionalDependencies) > 0}
 	switch {
@@ -91,7 +89,7 @@ func (c Config) tree(name string, p Publication) (*tree, error) {
 }
 
 // files gives a publication's files, after checking their names and sizes.
-func (c Config) files(name string, p Publication) (map[string][]byte, error) {
+func (c Config) files(p Publication) (map[string][]byte, error) {
 	switch {
 	case p.Source != "" && p.Files != nil:
 		return nil, fault.New(fault.InvalidRequest, "A publication has source or files, not both.")
@@ -102,7 +100,7 @@ func (c Config) files(name string, p Publication) (map[string][]byte, error) {
 			Private      bool              `json:"private"`
 			Main         string            `json:"main"`
 			Dependencies map[string]string `json:"dependencies,omitempty"`
-		}{strings.ToLower(name), "0.0.0", true, entryFile, p.Dependencies}, "", "  ")
+		}{"function", "0.0.0", true, entryFile, p.Dependencies}, "", "  ") // its own name may be none for npm, or a dependency's
 		if err != nil {
 			return nil, fmt.Errorf("encode %s: %w", packageFile, err)
 		}
@@ -213,8 +211,8 @@ func installed(dir string) (map[string]string, error) {
 	if err != nil || b == nil {
 		return nil, err
 	}
-	var m manifest
-	if err := json.Unmarshal(b, &m); err != nil {
+	m, err := readManifest(b)
+	if err != nil {
 		return nil, err
 	}
 	found := map[string]string{}
@@ -230,4 +228,62 @@ func installed(dir string) (map[string]string, error) {
 		}
 	}
 	return found, nil
+}
+
+// leadsOut gives a symbolic link in node_modules that leads out of the version's folder, or to nothing;
+// "" if there is none. npm makes them of dependencies like file:../x, which would be whatever lies
+// beside this version on the hub.
+func leadsOut(dir string) (link string, err error) {
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", err
+	}
+	modules := filepath.Join(root, modulesDir)
+	err = filepath.WalkDir(modules, func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			if p == modules && os.IsNotExist(err) {
+				return nil
+			}
+			return err
+		case d.Type()&fs.ModeSymlink == 0:
+			return nil
+		}
+		text, err := os.Readlink(p)
+		if err != nil {
+			return err
+		}
+		to, err := filepath.EvalSymlinks(p)
+		if err != nil || filepath.IsAbs(text) || !strings.HasPrefix(to, root+string(filepath.Separator)) {
+			link = strings.TrimPrefix(p, modules+string(filepath.Separator))
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return link, err
+}
+
+// flush has the files of a finished build on disk when it returns. An install's thousands take seconds
+// one by one and little together; a few are better not kept waiting for all that the machine writes.
+func flush(dir string) error {
+	if fileExists(filepath.Join(dir, modulesDir)) {
+		syscall.Sync()
+		return nil
+	}
+	return filepath.WalkDir(dir, func(p string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return syncPath(p)
+	})
+}
+
+// syncPath syncs a file, or a folder's list of names.
+func syncPath(p string) error {
+	f, err := os.Open(p)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // opened to read
+	return f.Sync()
 }

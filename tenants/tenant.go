@@ -18,13 +18,16 @@ type Tenant struct {
 	createdAt time.Time
 	functions atomic.Pointer[map[string]*Function] // the map and its values are replaced, never changed
 
-	mu         sync.Mutex             // guards publishing, and changes of functions
-	publishing map[string]*sync.Mutex // by function: its publishes take turns
+	mu         sync.Mutex               // guards publishing, records, and changes of functions
+	publishing map[string]chan struct{} // by function: holds a token while one is published
 	records    map[string]functionRecord
+
+	life    sync.RWMutex // held to read while records are written, so that none are once deleted is set
+	deleted bool         // by DeleteTenant; stays so if that fails half-way, until it is repeated
 }
 
 func newTenant(name string, createdAt time.Time) *Tenant {
-	t := &Tenant{name: name, createdAt: createdAt, publishing: map[string]*sync.Mutex{}, records: map[string]functionRecord{}}
+	t := &Tenant{name: name, createdAt: createdAt, publishing: map[string]chan struct{}{}, records: map[string]functionRecord{}}
 	t.functions.Store(&map[string]*Function{})
 	return t
 }
@@ -79,6 +82,8 @@ func (t *Tenant) Functions() []*Function {
 	slices.SortFunc(fns, func(a, b *Function) int { return cmp.Compare(a.Name, b.Name) })
 	return fns
 }
+
+func noTenant(name string) error { return fault.New(fault.NotFound, "There is no tenant %q.", name) }
 
 // checkName says what is wrong with the name of a tenant or function.
 func checkName(what, name string) error {
