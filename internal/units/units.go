@@ -19,13 +19,15 @@ var durationUnits = []struct {
 	unit time.Duration
 }{{"ms", time.Millisecond}, {"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}, {"d", 24 * time.Hour}}
 
-// ParseDuration reads "1500", "500ms", "90s", "1h30m" or "3d". It is not negative.
+// ParseDuration reads "1500", "500ms", "90s", "1h30m" or "3d"; of several units each is smaller than the
+// one before. It is not negative.
 func ParseDuration(s string) (Duration, error) {
 	wrong := fmt.Errorf("%q is not a duration: milliseconds, or 500ms, 90s, 2h, 3d", s)
 	if n, err := strconv.ParseUint(s, 10, 63); err == nil {
 		return multiply(n, time.Millisecond, wrong)
 	}
 	var sum Duration
+	above := time.Duration(math.MaxInt64)
 	for rest := s; rest != "" || s == ""; {
 		i := 0
 		for i < len(rest) && rest[i] >= '0' && rest[i] <= '9' {
@@ -37,9 +39,10 @@ func ParseDuration(s string) (Duration, error) {
 		}
 		n, err := strconv.ParseUint(rest[:i], 10, 63)
 		unit := unitOf(rest[i:j])
-		if err != nil || unit == 0 {
+		if err != nil || unit == 0 || unit >= above {
 			return 0, wrong
 		}
+		above = unit
 		d, err := multiply(n, unit, wrong)
 		if err != nil || d > math.MaxInt64-sum {
 			return 0, wrong

@@ -16,10 +16,28 @@ func TestDurationsAreReadAsUsersWriteThem(t *testing.T) {
 			t.Errorf("%s: %v, %v", in, d, err)
 		}
 	}
-	for _, in := range []string{`""`, `"x"`, `"-1s"`, `-1`, `1.5`, `"1.5h"`, `"3"s`, `"3 d"`, `"99999999999999d"`, `"1d1"`, `null`, `{}`, `"9223372036854ms9223372036854s"`} {
+	for _, in := range []string{`""`, `"x"`, `"-1s"`, `-1`, `1.5`, `"1.5h"`, `"3"s`, `"3 d"`, `"99999999999999d"`, `"1d1"`, `"1s1s"`, `"30m1h"`, `null`, `{}`, `true`, `1e3`, `"9223372036854ms9223372036854s"`} {
 		var d Duration
-		if err := json.Unmarshal([]byte(in), &d); err == nil && in != `null` {
+		if err := json.Unmarshal([]byte(in), &d); err == nil {
 			t.Errorf("%s is read as %v", in, d)
+		}
+	}
+}
+
+// What is shown is what could be written: the API's answers can be sent back.
+func TestDurationsAreShownAsTheyAreRead(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: `"0ms"`, 1500 * time.Millisecond: `"1500ms"`, 90 * time.Second: `"90s"`, 90 * time.Minute: `"90m"`, 72 * time.Hour: `"3d"`,
+	} {
+		b, err := json.Marshal(Duration(d))
+		var again Duration
+		if err != nil || string(b) != want || json.Unmarshal(b, &again) != nil || time.Duration(again) != d {
+			t.Errorf("%v is shown as %s and read as %v, %v", d, b, again, err)
+		}
+	}
+	for s, want := range map[Size]string{0: `"0B"`, 1000: `"1000B"`, 64 << 10: `"64KiB"`, 3 << 30: `"3GiB"`} {
+		if b, err := json.Marshal(s); err != nil || string(b) != want {
+			t.Errorf("%d is shown as %s, %v", s, b, err)
 		}
 	}
 }
