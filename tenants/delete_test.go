@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -274,5 +275,61 @@ func TestTheHotPathDoesNotAllocate(t *testing.T) {
 		if n := testing.AllocsPerRun(1000, f); n != 0 {
 			t.Errorf("%s takes %v allocations", ref, n)
 		}
+	}
+}
+
+func TestTenantsAreListedByName(t *testing.T) {
+	r, _ := openRegistry(t, t.TempDir(), Config{})
+	for _, name := range []string{"zeta", "acme", "Mid_1-x"} {
+		if _, _, err := r.CreateTenant(bg, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var names []string
+	for _, tn := range r.Tenants() {
+		if tn.CreatedAt().IsZero() {
+			t.Errorf("%s was never made", tn.Name())
+		}
+		names = append(names, tn.Name())
+	}
+	if !slices.Equal(names, []string{"Mid_1-x", "acme", "zeta"}) {
+		t.Errorf("%v", names)
+	}
+	wantFault(t, r.DeleteTenant(bg, "nobody"), fault.NotFound)
+	_, _, err := r.CreateKey(bg, "nobody")
+	wantFault(t, err, fault.NotFound)
+	_, err = r.Keys("nobody")
+	wantFault(t, err, fault.NotFound)
+}
+
+// A function may have nothing but broken versions, also after a restart.
+func TestAFunctionWithoutAReadyVersionSaysWhy(t *testing.T) {
+	dir := t.TempDir()
+	r, stop := openRegistry(t, dir, Config{})
+	r.SetCheck(func(context.Context, *Version) error { return fault.New(fault.VersionBroken, "index.js exports nothing") })
+	_, _, err := r.Publish(bg, acme(t, r), "f", Publication{Source: "1"}, nil)
+	wantFault(t, err, fault.VersionBroken)
+	for range 2 {
+		tn := acme(t, r)
+		_, err := tn.Resolve("f")
+		wantFault(t, err, fault.VersionBroken, "No version", "exports nothing")
+		fn, err := tn.Function("f")
+		if err != nil || fn.Latest != 0 {
+			t.Errorf("%+v, %v", fn, err)
+		}
+		stop()
+		r, stop = openRegistry(t, dir, Config{})
+	}
+}
+
+// A shrinkwrap is a lock file too, and goes before the other.
+func TestAShrinkwrapIsTheLockFile(t *testing.T) {
+	r, _ := openRegistry(t, t.TempDir(), Config{})
+	v, _, err := r.Publish(bg, acme(t, r), "f", Publication{Files: map[string][]byte{"npm-shrinkwrap.json": []byte(`{"lockfileVersion":3}`)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lock, err := v.Lock(); err != nil || string(lock) != `{"lockfileVersion":3}` {
+		t.Errorf("%s, %v", lock, err)
 	}
 }

@@ -9,6 +9,13 @@
 // Resolve take no lock.
 //
 // The invariant: a version is visible only when its folder is complete and on disk and its record is
-// committed. A crash before that leaves a folder that the next Open sweeps away. Where to look next:
-// publish.go.
+// committed. So there is no state "installing" on disk: a crash before that leaves a folder that the
+// next Open sweeps away, and whoever published was never answered and publishes again. A ready version
+// whose folder is gone is broken from the next Open on.
+//
+// Folders of deleted functions stay until the next Open, since what still runs may read them; those of a
+// deleted tenant go with it, since all that it ran is ended first (OnDelete).
+//
+// Installs have no walls yet, so packages' lifecycle scripts run only with Config.AllowScripts; of a
+// function's own .npmrc only the choice of versions is in effect. Where to look next: publish.go.
 package tenants
