@@ -306,7 +306,9 @@ func TestTenantsAreListedByName(t *testing.T) {
 func TestAFunctionWithoutAReadyVersionSaysWhy(t *testing.T) {
 	dir := t.TempDir()
 	r, stop := openRegistry(t, dir, Config{})
-	r.SetCheck(func(context.Context, *Version) error { return fault.New(fault.VersionBroken, "index.js exports nothing") })
+	r.SetCheck(func(context.Context, *Version) error {
+		return fault.New(fault.VersionBroken, "index.js exports nothing")
+	})
 	_, _, err := r.Publish(bg, acme(t, r), "f", Publication{Source: "1"}, nil)
 	wantFault(t, err, fault.VersionBroken)
 	for range 2 {
