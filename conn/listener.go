@@ -20,6 +20,33 @@ type tracked struct {
 	net.Conn
 	l      *listener
 	linger atomic.Bool // the peer may still be sending when we close
+
+	reads, writes deadline
+}
+
+func (t *tracked) SetReadDeadline(at time.Time) error  { return t.reads.ask(at, t.Conn.SetReadDeadline) }
+func (t *tracked) SetWriteDeadline(at time.Time) error { return t.writes.ask(at, t.Conn.SetWriteDeadline) }
+
+// SetDeadline sets both.
+func (t *tracked) SetDeadline(at time.Time) error {
+	if err := t.SetReadDeadline(at); err != nil {
+		return err
+	}
+	return t.SetWriteDeadline(at)
+}
+
+func (t *tracked) Read(p []byte) (int, error) {
+	if err := t.reads.wait(t.Conn.SetReadDeadline); err != nil {
+		return 0, err
+	}
+	return t.Conn.Read(p)
+}
+
+func (t *tracked) Write(p []byte) (int, error) {
+	if err := t.writes.wait(t.Conn.SetWriteDeadline); err != nil {
+		return 0, err
+	}
+	return t.Conn.Write(p)
 }
 
 func (l *listener) Accept() (net.Conn, error) {

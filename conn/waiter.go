@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/valyala/fasthttp"
 
@@ -82,8 +83,15 @@ func (w *waiter) finish(s *Server) {
 	case w.failure != nil:
 		problemOfFailure(w.execution, w.failure).write(ctx)
 	default:
-		ctx.Response.Header.Set(headerExecution, w.execution)
+		ctx.Response.Header.SetCanonical(headerExecutionBytes, w.executionBytes())
 	}
+}
+
+var headerExecutionBytes = []byte(headerExecution)
+
+// executionBytes gives the execution's id without a copy.
+func (w *waiter) executionBytes() []byte {
+	return unsafe.Slice(unsafe.StringData(w.execution), len(w.execution)) //nolint:gosec // read only
 }
 
 // accepted answers that an execution goes on without the caller.
