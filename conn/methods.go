@@ -121,6 +121,7 @@ func (s *Session) invoke(r *rpcRequest, c *call) {
 func (s *Session) start(r *rpcRequest, c *call) {
 	p := params{r: r}
 	req := *s.request(&p)
+	req.Delay = p.duration("delay")
 	if f := p.done(); f != nil {
 		c.invalid(f)
 		return

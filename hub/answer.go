@@ -15,6 +15,7 @@ type Request struct {
 	Encoding    nodebridge.Encoding // of Args
 	Key         string              // idempotency key; "" for none
 	Timeout     time.Duration       // the caller's own limit; 0: none
+	Delay       time.Duration       // of a durable start: how long it stays queued; 0: not
 	Traceparent string              // W3C Trace Context, passed on to the function
 	Events      Subscriber          // nil, or told every event of the execution from the first on
 }

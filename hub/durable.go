@@ -47,6 +47,9 @@ func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) stor
 	x.durable = true
 	x.rec.State = Queued
 	x.rec.Key = req.Key
+	if req.Delay > 0 {
+		x.rec.NotBefore = x.rec.CreatedAt + req.Delay.Milliseconds()
+	}
 	x.rec.Args = &Payload{Encoding: req.encoding(), Data: bytes.Clone(req.Args)}
 	if req.encoding() == nodebridge.JSON && !json.Valid(req.Args) {
 		return nil, nil, fault.New(fault.InvalidRequest, "The arguments are not valid JSON.")
@@ -177,8 +180,13 @@ func (t *tenant) join(k *keyed, digest string, req *Request, to Replier) (*Execu
 	return x, nil
 }
 
-// admit gives a queued execution a place among the tenant's running ones, or lets it wait for one.
+// admit gives a queued execution a place among the tenant's running ones, or lets it wait for one. One
+// whose start is delayed comes back when its time has come.
 func (t *tenant) admit(x *Execution) {
+	if left := x.notBefore() - now(); left > 0 {
+		time.AfterFunc(time.Duration(left)*time.Millisecond, func() { t.admit(x) })
+		return
+	}
 	t.mu.Lock()
 	if t.running >= t.hub.cfg.MaxDurable {
 		t.waiting = append(t.waiting, x)
@@ -188,6 +196,16 @@ func (t *tenant) admit(x *Execution) {
 	t.running++
 	t.mu.Unlock()
 	x.dispatch()
+}
+
+// notBefore is when the execution may run; a resume waits no longer.
+func (x *Execution) notBefore() int64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.rec.Attempt > 0 || x.rec.Snapshot != nil {
+		return 0
+	}
+	return x.rec.NotBefore
 }
 
 // leave frees a place and gives it to the next that waits.

@@ -86,15 +86,20 @@ func (x *Execution) eventOp(ev *Event) store.Op {
 	return store.Op{Key: eventKey(x.t.name, x.rec.ID, ev.Offset), Value: encodeEvent(ev)}
 }
 
-// commitLocked writes the decided record together with the event that tells of it ("": none). Once
-// both are on disk the record is shown, the event published, those who wait are told of an end or a
-// pause, and after (if any) is called.
+// commitLocked writes the decided record together with the lifecycle event that tells of it ("": none).
 func (x *Execution) commitLocked(eventType string, after func(err error), more ...store.Op) {
+	x.commitDataLocked(eventType, lifecycleData(&x.rec), after, more...)
+}
+
+// commitDataLocked is commitLocked for an event with data of its own. Once record and event are on disk
+// the record is shown, the event published, those who wait are told of an end or a pause, and after (if
+// any) is called.
+func (x *Execution) commitDataLocked(eventType string, data []byte, after func(err error), more ...store.Op) {
 	s, h := x.streamLocked(nil), x.t.hub
 	var ev *Event
 	if eventType != "" {
 		x.rec.Offset++
-		ev = &Event{Stream: s.name, Offset: x.rec.Offset, Type: eventType, Time: now(), Data: lifecycleData(&x.rec)}
+		ev = &Event{Stream: s.name, Offset: x.rec.Offset, Type: eventType, Time: now(), Data: data}
 		more = append(more, x.eventOp(ev))
 	}
 	r := x.rec
@@ -270,7 +275,10 @@ func decodeEvent(stream string, offset uint64, b []byte) (*Event, error) {
 }
 
 // lifecycleData is the data of every execution.* event.
-func lifecycleData(r *Record) []byte {
+func lifecycleData(r *Record) []byte { return lifecycleDataWith(r, r.Failure) }
+
+// lifecycleDataWith is lifecycleData with an error that is not the execution's end.
+func lifecycleDataWith(r *Record, failure *Failure) []byte {
 	type pause struct {
 		Reason string          `json:"reason"`
 		Args   json.RawMessage `json:"args,omitempty"`
@@ -283,7 +291,7 @@ func lifecycleData(r *Record) []byte {
 		Attempt   int      `json:"attempt"`
 		Pause     *pause   `json:"pause,omitempty"`
 		Error     *Failure `json:"error,omitempty"`
-	}{r.ID, r.Function, r.Version, r.State, r.Attempt, nil, r.Failure}
+	}{r.ID, r.Function, r.Version, r.State, r.Attempt, nil, failure}
 	switch {
 	case r.State == Pausing:
 		out.Pause = &pause{Reason: r.PauseReason}

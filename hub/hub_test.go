@@ -89,6 +89,27 @@ func TestADurableExecutionThatFoundNoBridgeWaitsOn(t *testing.T) {
 	}
 }
 
+func TestADelayedStartWaitsAlsoOverARestart(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	const delay = 300 * time.Millisecond
+	began := time.Now()
+	v, err := w.hub.Start(bg, w.owner, &Request{Function: "f", Args: []byte(`[1]`), Delay: delay})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.view(v.ID())["state"]; got != "queued" || len(w.bridges.calls) != 0 {
+		t.Errorf("it is %v", got)
+	}
+	w = w.restart()
+	w.bridges.wait(t).result(`1`)
+	if took := time.Since(began); took < delay {
+		t.Errorf("it ran after %v", took)
+	}
+	if a := w.await(v.ID()); a.State != Succeeded {
+		t.Errorf("answer %+v", a)
+	}
+}
+
 func TestADeletedTenantsExecutionsAreGone(t *testing.T) {
 	w := newWorld(t, t.TempDir(), Config{})
 	v, r := w.start(`[7]`)

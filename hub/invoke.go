@@ -144,7 +144,7 @@ func (a *attempt) Receive(f nodebridge.Frame, b *nodebridge.Batch) {
 	case nodebridge.Log:
 		x.emitLocked(EventLog, f.Payload, b)
 	case nodebridge.Refused:
-		x.refusedLocked(f.Payload, b)
+		x.refusedLocked(f.Payload)
 	case nodebridge.Paused:
 		after = x.parkLocked(&Payload{Encoding: nodebridge.JSON, Data: bytes.Clone(f.Payload)}, b)
 	case nodebridge.Error:

@@ -47,14 +47,13 @@ func (x *Execution) pauseLocked() (*write, error) {
 	if x.durable {
 		return x.writeLocked(EventPausing, nil), nil
 	}
-	x.publishCallLocked(EventPausing)
+	x.publishCallLocked(EventPausing, lifecycleData(&x.rec))
 	return nil, nil
 }
 
 // publishCallLocked publishes a lifecycle event of a call to whoever looks.
-func (x *Execution) publishCallLocked(eventType string) {
+func (x *Execution) publishCallLocked(eventType string, data []byte) {
 	var b nodebridge.Batch
-	data := lifecycleData(&x.rec)
 	if x.stream != nil {
 		x.rec.Offset++
 		x.stream.publish(&Event{Stream: x.stream.name, Offset: x.rec.Offset, Type: eventType, Time: now(), Data: data}, &b)
@@ -68,33 +67,39 @@ func (a *attempt) pauseTimeout() {
 	x := a.x
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.run == a && !x.t.hub.stopped() {
-		x.goOnLocked(EventPauseTimeout)
+	if x.run == a && x.rec.State == Pausing && !x.t.hub.stopped() {
+		x.goOnLocked(EventPauseTimeout, nil)
 	}
 }
 
 // goOnLocked takes the pause back.
-func (x *Execution) goOnLocked(eventType string) {
-	if x.moveLocked(stepGoOn) != nil {
-		return
+func (x *Execution) goOnLocked(eventType string, why *Failure) {
+	if x.rec.State == Pausing {
+		_ = x.moveLocked(stepGoOn) // legal: it is pausing
+		x.rec.PauseReason = ""
 	}
-	x.rec.PauseReason = ""
+	data := lifecycleDataWith(&x.rec, why)
 	if x.durable {
-		x.commitLocked(eventType, nil)
-		return
+		x.commitDataLocked(eventType, data, nil)
+	} else {
+		x.publishCallLocked(eventType, data)
 	}
-	x.publishCallLocked(eventType)
 }
 
 // refusedLocked takes a Refused frame: the function's resume arguments have no JSON form.
-func (x *Execution) refusedLocked(p []byte, b *nodebridge.Batch) {
-	x.emitLocked(EventPauseRefused, p, b)
-	if x.rec.State == Pausing {
-		x.rec.PauseReason = ""
-		if x.moveLocked(stepGoOn) == nil && x.durable {
-			x.commitLocked("", nil)
-		}
+func (x *Execution) refusedLocked(p []byte) {
+	var why struct {
+		Message string `json:"message"`
 	}
+	if json.Unmarshal(p, &why) != nil {
+		return // only a process that broke the protocol sends it
+	}
+	if !x.durable {
+		var b nodebridge.Batch
+		x.streamLocked(&b) // who looks later must find why
+		b.Flush()
+	}
+	x.goOnLocked(EventPauseRefused, &Failure{Code: fault.ResultNotSerializable, Message: why.Message})
 }
 
 // parkLocked takes the resume arguments that the function emitted with paused. Nobody is told before

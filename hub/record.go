@@ -27,7 +27,8 @@ type Record struct {
 	State       State     `json:"state"`
 	Attempt     int       `json:"attempt"` // of the current or last attempt: the fencing number
 	Lost        int       `json:"lost,omitempty"`
-	CreatedAt   int64     `json:"createdAt"` // milliseconds since 1970, as all times here
+	CreatedAt   int64     `json:"createdAt"`           // milliseconds since 1970, as all times here
+	NotBefore   int64     `json:"notBefore,omitempty"` // when it may run, if its start was delayed
 	StartedAt   int64     `json:"startedAt,omitempty"`
 	EndedAt     int64     `json:"endedAt,omitempty"`
 	Args        *Payload  `json:"args,omitempty"`

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -60,13 +61,20 @@ func (c *ServeCmd) Run(ctx context.Context, out io.Writer) error {
 			log.Error("close the store", "error", err)
 		}
 	}()
+	node, err := exec.LookPath(c.Node)
+	if err != nil {
+		return fmt.Errorf("find node, which runs the functions (--node): %w", err)
+	}
+	if node, err = filepath.Abs(node); err != nil {
+		return fmt.Errorf("find node: %w", err)
+	}
 	registry, err := tenants.Open(tenants.Config{
-		Dir: filepath.Join(c.Data, "functions"), Npm: c.Npm, AdminKey: c.AdminKey, AllowScripts: c.AllowScripts,
+		Dir: filepath.Join(c.Data, "functions"), Node: node, Npm: c.Npm, AdminKey: c.AdminKey, AllowScripts: c.AllowScripts,
 	}, st)
 	if err != nil {
 		return err
 	}
-	fleet := nodebridge.NewFleet(nodebridge.Config{Node: c.Node, Dir: filepath.Join(c.Data, "bridges"), Bridges: c.Bridges})
+	fleet := nodebridge.NewFleet(nodebridge.Config{Node: node, Dir: filepath.Join(c.Data, "bridges"), Bridges: c.Bridges})
 	fleet.Output(func(tenant string, pid int, stream, line string) {
 		log.Info("output of a bridge", "tenant", tenant, "pid", pid, "stream", stream, "line", line)
 	})
@@ -130,7 +138,7 @@ Call a function, watch one run, start one that you can pause:
 
 curl -s %[3]s %[1]s/v1/invoke/add -d '[1, 2]'
 curl -sN %[3]s -H 'Accept: text/event-stream' %[1]s/v1/invoke/primes -d '[20]'
-curl -s %[3]s '%[1]s/v1/invoke/report?async=1' -d '[]'
+curl -s %[3]s '%[1]s/v1/invoke/report?async=1' -d '[{"rowsPerSecond": 2000}]'
 curl -s %[3]s '%[1]s/v1/executions?limit=5'
 
 `, url, key, auth)
