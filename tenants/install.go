@@ -141,7 +141,7 @@ var reasons = []struct {
 }{
 	{regexp.MustCompile(`code E404[\s\S]*?404\s+(?:Not Found - GET \S+/)?'?((?:@[\w.-]+(?:/|%2[fF]))?[\w.-]+)(?:@[^' ]*)?'?`), "The package %s does not exist in the registry. Check its name in dependencies."},
 	{regexp.MustCompile(`No matching version found for (\S+?)\.?\n`), "No published version matches %s. Check the range in dependencies."},
-	{regexp.MustCompile(`code ERESOLVE[\s\S]*?(?:Could not resolve dependency|Found|While resolving):\s*(?:npm error\s*)?(.+)`), "The dependencies conflict with each other (%s). Choose versions whose peer dependencies agree."},
+	{regexp.MustCompile(`code ERESOLVE[\s\S]*?Could not resolve dependency:\s*(?:npm (?:error|ERR!)\s*)*(.+)`), "The dependencies conflict with each other (%s). Choose versions whose peer dependencies agree."},
 	{regexp.MustCompile(`code EBADENGINE[\s\S]*?notsup Not compatible with your version of node/npm: (\S+)[\s\S]*?notsup Required: +\{"node":"([^"]*)"`), "The package %s needs Node %s, which this hub does not run. Choose another version of it."},
 	{regexp.MustCompile(`code (EBADENGINE)`), "A package does not support this version of Node (%s). Choose another version of it."},
 	{regexp.MustCompile(`code (ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ECONNRESET|ERR_SOCKET_TIMEOUT|EHOSTUNREACH|ENETUNREACH|E5\d\d)`), "The package registry could not be reached (%s). Try again, or check the hub's network."},

@@ -191,7 +191,7 @@ func TestAFailedInstallSaysWhatToDoAndLeavesLatest(t *testing.T) {
 	}{
 		{map[string]string{"no-such-package": "^1"}, "The package no-such-package does not exist"},
 		{map[string]string{"left": "^7"}, "No published version matches left@^7"},
-		{map[string]string{"left": "1.0.0", "plugin": "1.0.0"}, "The dependencies conflict with each other"},
+		{map[string]string{"left": "1.0.0", "plugin": "1.0.0"}, "The dependencies conflict with each other (peer left@\"^9\" from plugin@1.0.0)"},
 		{map[string]string{"left": "not a range !"}, "A name or range in dependencies is not valid"},
 	} {
 		v, created, err := r.Publish(bg, tn, "f", Publication{Source: "module.exports = 2", Dependencies: c.deps}, io.Discard)
