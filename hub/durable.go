@@ -187,15 +187,41 @@ func (t *tenant) admit(x *Execution) {
 		time.AfterFunc(time.Duration(left)*time.Millisecond, func() { t.admit(x) })
 		return
 	}
-	t.mu.Lock()
-	if t.running >= t.hub.cfg.MaxDurable {
-		t.waiting = append(t.waiting, x)
+	t.fill(0, x)
+}
+
+// leave gives a place back.
+func (t *tenant) leave() { t.fill(-1) }
+
+// fill changes the number of places taken, lets more wait, and gives the free places to those who wait
+// longest.
+func (t *tenant) fill(change int, more ...*Execution) {
+	for {
+		t.mu.Lock()
+		t.running += change
+		t.waiting = append(t.waiting, more...)
+		if t.running >= t.hub.cfg.MaxDurable || len(t.waiting) == 0 || t.hub.stopped() {
+			t.mu.Unlock()
+			return
+		}
+		x := t.waiting[0]
+		t.waiting[0] = nil
+		t.waiting = t.waiting[1:]
+		t.running++
 		t.mu.Unlock()
-		return
+		change, more = 0, nil
+		switch x.dispatch() {
+		case placeTaken:
+		case placeUnused:
+			change = -1
+		case noRoom: // for the others neither
+			t.mu.Lock()
+			t.running--
+			t.mu.Unlock()
+			time.AfterFunc(t.hub.cfg.RetryOverload, func() { t.admit(x) })
+			return
+		}
 	}
-	t.running++
-	t.mu.Unlock()
-	x.dispatch()
 }
 
 // notBefore is when the execution may run; a resume waits no longer.
@@ -208,21 +234,6 @@ func (x *Execution) notBefore() int64 {
 	return x.rec.NotBefore
 }
 
-// leave frees a place and gives it to the next that waits.
-func (t *tenant) leave() {
-	t.mu.Lock()
-	if len(t.waiting) == 0 || t.hub.stopped() {
-		t.running--
-		t.mu.Unlock()
-		return
-	}
-	next := t.waiting[0]
-	t.waiting[0] = nil
-	t.waiting = t.waiting[1:]
-	t.mu.Unlock()
-	next.dispatch()
-}
-
 // leaveLocked gives back the execution's place; the caller calls place after it has unlocked x.
 func (x *Execution) leaveLocked() (place func()) {
 	if !x.admitted {
@@ -232,23 +243,28 @@ func (x *Execution) leaveLocked() (place func()) {
 	return x.t.leave
 }
 
-// dispatch starts the next attempt of a queued execution that has a place.
-func (x *Execution) dispatch() {
+// dispatched is what came of a place that an execution was given.
+type dispatched int
+
+const (
+	placeTaken  dispatched = iota
+	placeUnused            // it is not queued any more, or it failed
+	noRoom                 // the bridges take nothing now: it stays queued
+)
+
+// dispatch starts the next attempt of a queued execution that was given a place.
+func (x *Execution) dispatch() dispatched {
 	h := x.t.hub
 	x.mu.Lock()
+	defer x.mu.Unlock()
 	if x.rec.State != Queued || h.stopped() {
-		x.mu.Unlock()
-		x.t.leave()
-		return
+		return placeUnused
 	}
-	x.admitted = true
 	r, err := x.t.route(versionRef(x.rec.Function, x.rec.Version))
 	if err != nil {
 		f := fault.From(err)
-		end := x.failLocked(&Failure{Code: f.Code, Message: f.Detail})
-		x.mu.Unlock()
-		end()
-		return
+		x.failLocked(&Failure{Code: f.Code, Message: f.Detail}) // durable: told by its write
+		return placeUnused
 	}
 	next := x.rec
 	next.Attempt++
@@ -258,12 +274,9 @@ func (x *Execution) dispatch() {
 		Module: r.module, Execution: x.rec.ID, Args: p.Data, Encoding: p.Encoding, Receiver: a, Meta: callMeta(&next),
 	}
 	if err := h.bridges.Call(x.t.name, &a.call); err != nil {
-		place := x.leaveLocked()
-		x.mu.Unlock()
-		place()
-		time.AfterFunc(h.cfg.RetryOverload, func() { x.t.admit(x) })
-		return
+		return noRoom
 	}
+	x.admitted = true
 	_ = x.moveLocked(stepDispatch) // legal: it is queued
 	x.rec.Attempt = next.Attempt
 	x.run = a
@@ -278,7 +291,7 @@ func (x *Execution) dispatch() {
 	x.rec.Inbox = nil
 	x.limitLocked(r.version, time.Duration(x.rec.Timeout)*time.Millisecond)
 	x.commitLocked(EventStarted, nil)
-	x.mu.Unlock()
+	return placeTaken
 }
 
 // lostLocked decides what becomes of an execution whose bridge died. A call fails; a durable

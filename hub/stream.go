@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	"github.com/livefn/livefn/nodebridge"
@@ -23,7 +25,7 @@ type stream struct {
 
 	mu    sync.Mutex // guards all below
 	top   uint64     // offset of the last event; 0 before the first
-	ring  []*Event   // the newest, up to top, without gaps
+	ring  []*Event   // the newest, up to top; an event that could not be written is missing
 	bytes int        // of ring
 	subs  []*Subscription
 	ended bool                                         // no further event will come
@@ -89,7 +91,8 @@ func (s *stream) ringAfterLocked(offset uint64) (evs []*Event, ok bool) {
 	if len(s.ring) == 0 || s.ring[0].Offset > offset+1 {
 		return nil, false
 	}
-	return s.ring[offset+1-s.ring[0].Offset:], true
+	i, _ := slices.BinarySearchFunc(s.ring, offset+1, func(ev *Event, at uint64) int { return cmp.Compare(ev.Offset, at) })
+	return s.ring[i:], true
 }
 
 // firstLocked is the offset of the oldest event there is, top+1 if there is none.
