@@ -1,0 +1,108 @@
+package hub
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/store"
+)
+
+// keyed is an idempotency key: the execution it stands for and a digest of what was asked.
+type keyed struct {
+	Execution string `json:"execution"`
+	Digest    string `json:"digest"`
+	w         *write
+}
+
+// invokeKeyed starts the execution of an idempotency key, or joins it if there is one. The record of
+// the key is part of the execution's first write.
+func (t *tenant) invokeKeyed(req *Request, to Replier) (*Execution, error) {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", req.Function, req.encoding(), req.Args))
+	digest := hex.EncodeToString(sum[:])
+	keySum := sha256.Sum256([]byte(req.Key))
+	name := hex.EncodeToString(keySum[:])
+	var started *keyed
+	var first *Execution
+	var fail error
+	k, _ := t.pending.Compute(name, func(k *keyed, ok bool) (*keyed, bool) {
+		if ok {
+			return k, false
+		}
+		b, err := t.hub.store.Get(idempotencyKey(t.name, name))
+		if err == nil {
+			k = &keyed{}
+			fail = json.Unmarshal(b, k)
+			return k, true // known from the store; nothing is pending
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			fail = err
+			return nil, true
+		}
+		x, w, err := t.start(req, to, func(x *Execution) store.Op {
+			v, _ := json.Marshal(keyed{Execution: x.rec.ID, Digest: digest}) // strings
+			return store.Op{Key: idempotencyKey(t.name, name), Value: v, TTL: t.hub.cfg.KeyTTL}
+		})
+		if err != nil {
+			fail = err
+			return nil, true
+		}
+		started = &keyed{Execution: x.rec.ID, Digest: digest, w: w}
+		first = x
+		return started, false
+	})
+	if fail != nil {
+		return nil, fail
+	}
+	if started != nil {
+		_, err := started.w.wait(context.Background())
+		t.pending.Delete(name)
+		return first, err
+	}
+	if k == nil { // Compute gives nothing for an entry it deletes
+		return t.joinKeyed(name, digest, req, to)
+	}
+	return t.join(k, digest, req, to)
+}
+
+func (t *tenant) joinKeyed(name, digest string, req *Request, to Replier) (*Execution, error) {
+	b, err := t.hub.store.Get(idempotencyKey(t.name, name))
+	if err != nil {
+		return nil, fmt.Errorf("read idempotency key: %w", err)
+	}
+	k := &keyed{}
+	if err := json.Unmarshal(b, k); err != nil {
+		return nil, fmt.Errorf("decode idempotency key: %w", err)
+	}
+	return t.join(k, digest, req, to)
+}
+
+// join answers with the execution that a key stands for already.
+func (t *tenant) join(k *keyed, digest string, req *Request, to Replier) (*Execution, error) {
+	if k.Digest != digest {
+		return nil, fault.New(fault.Conflict, "The idempotency key was used for execution %s with another function or other arguments.", k.Execution)
+	}
+	if k.w != nil {
+		if _, err := k.w.wait(context.Background()); err != nil {
+			return nil, err
+		}
+	}
+	x, err := t.find(k.Execution)
+	if err != nil {
+		return nil, err
+	}
+	if req.Events != nil {
+		if err := t.subscribeExecution(&Subscription{t: t, pattern: "execution." + k.Execution, to: req.Events}, k.Execution, Since{Start: true}); err != nil {
+			return nil, err
+		}
+	}
+	if to != nil {
+		return t.await(k.Execution, to)
+	}
+	return x, nil
+}
+

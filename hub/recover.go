@@ -1,0 +1,50 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/livefn/livefn/internal/store"
+)
+
+// recover takes up what the last process left: queued executions, and those that ran, which run again
+// from their snapshot or their start.
+func (h *Hub) recover(ctx context.Context) error {
+	type found struct {
+		t  *tenant
+		id string
+	}
+	var all []found
+	err := h.store.Scan(store.Range{Prefix: queuedPrefix(), KeysOnly: true}, func(k, _ []byte) (bool, error) {
+		name, id := executionOfKey(k)
+		owner, err := h.registry.Tenant(name)
+		if err != nil {
+			return true, nil //nolint:nilerr // the tenant was deleted: its executions go with it
+		}
+		all = append(all, found{h.tenant(owner), id})
+		return ctx.Err() == nil, ctx.Err()
+	})
+	if err != nil {
+		return fmt.Errorf("recover executions: %w", err)
+	}
+	for _, f := range all {
+		x, err := f.t.find(f.id)
+		if err != nil {
+			h.log.Error("recover an execution", "execution", f.id, "error", err)
+			continue
+		}
+		x.mu.Lock()
+		again := x.rec.State == Queued
+		if x.rec.State == Running || x.rec.State == Pausing {
+			again = x.againLocked() // not counted as lost: a stop of the hub is not the function's doing
+		}
+		x.mu.Unlock()
+		if again {
+			f.t.admit(x)
+		}
+	}
+	if len(all) > 0 {
+		h.log.Info("recovered executions", "count", len(all))
+	}
+	return nil
+}
