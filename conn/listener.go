@@ -24,8 +24,10 @@ type tracked struct {
 	reads, writes deadline
 }
 
-func (t *tracked) SetReadDeadline(at time.Time) error  { return t.reads.ask(at, t.Conn.SetReadDeadline) }
-func (t *tracked) SetWriteDeadline(at time.Time) error { return t.writes.ask(at, t.Conn.SetWriteDeadline) }
+func (t *tracked) SetReadDeadline(at time.Time) error { return t.reads.ask(at, t.Conn.SetReadDeadline) }
+func (t *tracked) SetWriteDeadline(at time.Time) error {
+	return t.writes.ask(at, t.Conn.SetWriteDeadline)
+}
 
 // SetDeadline sets both.
 func (t *tracked) SetDeadline(at time.Time) error {
