@@ -3,6 +3,7 @@ package conn
 import (
 	"encoding/binary"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/livefn/livefn/nodebridge"
 )
@@ -48,6 +49,22 @@ func closeFrame(code CloseCode) []byte {
 	reason := code.reason()
 	b := appendFrameHead(nil, opClose, 2+len(reason))
 	return append(binary.BigEndian.AppendUint16(b, uint16(code)), reason...)
+}
+
+// closeAnswer gives the close frame to send in place of coder's: what coder found broken is said in the
+// words of CloseCodes, and what a peer's own close said is echoed.
+func closeAnswer(frame []byte) []byte {
+	if len(frame) < 4 { // without a code
+		return append([]byte(nil), frame...)
+	}
+	code := CloseCode(binary.BigEndian.Uint16(frame[2:]))
+	switch {
+	case code == CloseProtocol || code == CloseTooLarge:
+		return closeFrame(code)
+	case !utf8.Valid(frame[4:]):
+		return closeFrame(CloseNotUTF8)
+	}
+	return append([]byte(nil), frame...)
 }
 
 // text appends one text frame made of parts. It gives false if it was dropped.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,9 @@ func (s *Session) flush() { s.batch.Flush() }
 func (s *Session) run() {
 	s.out.attach(s.sock, nil)
 	err := s.read()
+	if !s.ending.Load() && brokeProtocol(err) { // what coder does not answer itself, as a frame without a mask
+		s.close(CloseProtocol)
+	}
 	s.flush()
 	s.end()
 	s.hangUp(err)
@@ -91,6 +95,13 @@ func (s *Session) read() (err error) {
 			return err
 		}
 	}
+}
+
+// brokeProtocol tells what a peer sent from a connection that ended.
+func brokeProtocol(err error) bool {
+	_, network := errors.AsType[net.Error](err)
+	return !network && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, net.ErrClosed) &&
+		websocket.CloseStatus(err) == -1
 }
 
 // message does what a message asks for.

@@ -78,9 +78,9 @@ func (k *sink) open(sub *hub.Subscription, b *nodebridge.Batch) {
 
 func (s *Session) subscribe(r *rpcRequest, c *call) {
 	p := params{r: r}
-	pattern := p.text("stream")
+	pattern := p.text("pattern")
 	if pattern == nil {
-		pattern = p.need("pattern")
+		pattern = p.need("stream")
 	}
 	since, f := sinceOf(p.raw("since"))
 	if f == nil {

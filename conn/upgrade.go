@@ -207,7 +207,7 @@ func (w *wsConn) Write(p []byte) (int, error) {
 	if p[0]&0xf == opClose {
 		w.out.mu.Lock()
 		w.ending.Store(true)
-		w.out.finish(append([]byte(nil), p...))
+		w.out.finish(closeAnswer(p))
 		w.out.mu.Unlock()
 		w.out.Flush()
 	} else {
