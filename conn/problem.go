@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -77,10 +76,7 @@ func (p *problem) of(code fault.Code) *problem {
 	return p
 }
 
-func (p *problem) json() []byte {
-	b, _ := json.Marshal(p) // strings and a number always have a JSON form
-	return b
-}
+func (p *problem) json() []byte { return encode(p) }
 
 // write makes the document the response.
 func (p *problem) write(ctx *fasthttp.RequestCtx) {
@@ -117,8 +113,7 @@ type rpcData struct {
 
 // rpc gives the problem as a JSON-RPC error.
 func (p *problem) rpc(code int) []byte {
-	b, _ := json.Marshal(rpcError{code, p.Detail, &rpcData{p.Code, p.Execution, p.Name, p.Stack, p.retryAfter.Milliseconds()}})
-	return b
+	return encode(rpcError{code, p.Detail, &rpcData{p.Code, p.Execution, p.Name, p.Stack, p.retryAfter.Milliseconds()}})
 }
 
 // fail answers with err as a problem document; what the hub did not expect goes to its log.

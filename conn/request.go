@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"reflect"
 	"strconv"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -18,6 +20,8 @@ func invalid(format string, args ...any) error {
 	return fault.New(fault.InvalidRequest, format, args...)
 }
 
+var errFollows = errors.New("something follows the JSON value")
+
 // strict decodes exactly one JSON value that has only members that v knows.
 func strict(b []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -26,7 +30,7 @@ func strict(b []byte, v any) error {
 		return err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return errors.New("something follows the JSON value")
+		return errFollows
 	}
 	return nil
 }
@@ -38,16 +42,48 @@ func body(ctx *fasthttp.RequestCtx, v any, mayMiss bool) error {
 		return nil
 	}
 	err := strict(b, v)
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	wrong, isWrong := errors.AsType[*json.UnmarshalTypeError](err)
+	_, isSyntax := errors.AsType[*json.SyntaxError](err)
+	unknown, isUnknown := strings.CutPrefix(err.Error(), "json: unknown field ")
+	switch {
 	case errors.Is(err, io.EOF):
 		return invalid("The body is empty; it must be a JSON object.")
-	case errors.As(err, &wrong) && wrong.Field != "":
-		return invalid("The body's %s must be a %s.", wrong.Field, wrong.Type)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return invalid("The body is not JSON: it ends too early.")
+	case isSyntax || err == errFollows:
+		return invalid("The body is not JSON: %v.", err)
+	case isUnknown:
+		return invalid("The body has an unknown member %s.", unknown)
+	case isWrong && wrong.Field != "":
+		return invalid("The body's %s must be %s.", wrong.Field, jsonKind(wrong.Type))
+	case isWrong:
+		return invalid("The body must be %s.", jsonKind(wrong.Type))
 	}
 	return invalid("The body does not have the documented shape: %v.", err)
+}
+
+// jsonKind says what a Go type is in JSON.
+func jsonKind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return "an integer"
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "an integer that is not negative"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Pointer:
+		return jsonKind(t.Elem())
+	}
+	return "an object"
 }
 
 // limit reads ?limit=.
@@ -65,12 +101,21 @@ func limit(ctx *fasthttp.RequestCtx) (int, error) {
 
 func query(ctx *fasthttp.RequestCtx, name string) string { return string(ctx.QueryArgs().Peek(name)) }
 
-// writeJSON makes v the response.
-func writeJSON(ctx *fasthttp.RequestCtx, status int, v any) {
-	b, err := json.Marshal(v)
-	if err != nil { // what is given here has a JSON form
+// encode gives the JSON of v with <, > and & as they are: people read it in terminals, and nobody gets
+// it as HTML. What is given here has a JSON form.
+func encode(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
 		panic(err)
 	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// writeJSON makes v the response.
+func writeJSON(ctx *fasthttp.RequestCtx, status int, v any) {
+	b := encode(v)
 	ctx.SetStatusCode(status)
 	ctx.Response.Header.SetContentType("application/json")
 	ctx.Response.SetBodyRaw(b)

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -81,6 +82,21 @@ func (r *route) match(path []string) (args []string, ok bool) {
 		}
 	}
 	return args, len(path) == len(r.parts)
+}
+
+// hidesSlash reports whether a path has an encoded slash. No name has a slash, and once decoded it
+// could not be told from one that parts the path: a name from elsewhere would choose another route.
+func hidesSlash(original []byte) bool {
+	for {
+		i := bytes.IndexByte(original, '%')
+		if i < 0 || len(original)-i < 3 {
+			return false
+		}
+		if original[i+1] == '2' && original[i+2]|0x20 == 'f' {
+			return true
+		}
+		original = original[i+1:]
+	}
 }
 
 // route finds the row for a request.

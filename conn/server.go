@@ -126,6 +126,10 @@ func (s *Server) drain(l *listener) {
 // handle serves one request. A panic of ours ends the request, not the hub.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	defer s.recovered(ctx)
+	if original := ctx.URI().PathOriginal(); hidesSlash(original) {
+		s.fail(ctx, fault.New(fault.NotFound, "There is nothing at %s.", original))
+		return
+	}
 	path := ctx.Path()
 	if ref, ok := invokePath(path); ok && ctx.IsPost() {
 		s.invoke(ctx, ref)
@@ -165,9 +169,9 @@ func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		p = problemOf(fault.New(fault.PayloadTooLarge, "The body is over %d bytes (max-body).", s.cfg.MaxBody))
+		p = problemOf(fault.New(fault.PayloadTooLarge, "The body is over %d bytes (MaxBody).", s.cfg.MaxBody))
 	case errors.As(err, &small):
-		p = problemOf(fault.New(fault.PayloadTooLarge, "The request's line and headers are over %d bytes (max-header-bytes).", s.cfg.MaxHeaderBytes))
+		p = problemOf(fault.New(fault.PayloadTooLarge, "The request's line and headers are over %d bytes (MaxHeaderBytes).", s.cfg.MaxHeaderBytes))
 		p.Status = fasthttp.StatusRequestHeaderFieldsTooLarge
 	case errors.As(err, &timeout) && timeout.Timeout():
 		p = problemOf(fault.New(fault.Timeout, "The request did not arrive in time."))

@@ -93,6 +93,62 @@ func TestRequestsThatCannotBeDoneSayWhy(t *testing.T) {
 	equal(t, "Allow", r.header.Get("Allow"), "GET")
 }
 
+// A name that somebody else chose must not choose the route: an id "x/pause" would pause x.
+func TestAnEncodedSlashDoesNotPartAPath(t *testing.T) {
+	f := open(t, Config{})
+	for _, c := range []struct{ method, path string }{
+		{"POST", "/v1/invoke%2Fecho"},
+		{"POST", "/v1/invoke/a%2fecho"},
+		{"POST", "/v1/invoke/..%2finvoke%2fecho"},
+		{"POST", "/v1/executions/01ARZ3NDEKTSV4RRFFQ69G5FAV%2Fpause"},
+		{"GET", "/v1/functions%2fecho"},
+		{"GET", "/v1/functions/echo%2Fversions"},
+		{"DELETE", "/v1/functions/x%2f..%2fecho"},
+		{"GET", "/v1/functions/..%2f..%2fhealthz"},
+		{"GET", "/sdk%2Flivefn.js"},
+		{"GET", "/%zz%2f"},
+	} {
+		conn, err := net.Dial("tcp", f.addr) // as it stands: a client may tidy a path up
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\nContent-Length: 0\r\n\r\n", c.method, c.path, f.key)
+		b, err := io.ReadAll(conn)
+		if want := `"detail":"There is nothing at ` + c.path + `."`; err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 404") || !strings.Contains(string(b), want) {
+			t.Fatalf("%s %s: %q, %v", c.method, c.path, b, err)
+		}
+	}
+	equal(t, "another encoded character", f.request("POST", "/v1/invoke/%65cho", "[1]").body, "[1]")
+}
+
+// What people read must not be in Go's words, and not in escapes that only HTML needs.
+func TestAWrongBodyIsExplainedInWordsOfJSON(t *testing.T) {
+	f := open(t, Config{})
+	const events, resume = "/v1/executions/x/events", "/v1/executions/x/resume"
+	for _, c := range []struct{ path, body, want string }{
+		{events, ``, "The body is empty; it must be a JSON object."},
+		{events, `{"type":"a"`, "The body is not JSON: it ends too early."},
+		{events, `{type:1}`, "The body is not JSON: invalid character 't' looking for beginning of object key string."},
+		{events, `{"type":"a"} {}`, "The body is not JSON: something follows the JSON value."},
+		{events, `[]`, "The body must be an object."},
+		{events, `{"type":1}`, "The body's type must be a string."},
+		{events, `{"type":"a","<x>":1}`, `The body has an unknown member "<x>".`},
+		{resume, `{"version":"a"}`, "The body's version must be an integer."},
+		{resume, `{"version":1.5}`, "The body's version must be an integer."},
+	} {
+		var p struct{ Detail string }
+		r := f.request("POST", c.path, c.body)
+		if err := json.Unmarshal([]byte(r.body), &p); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, c.body, fmt.Sprint(r.status, " ", r.code(t), " ", p.Detail), "400 invalid_request "+c.want)
+		if strings.Contains(r.body, `\u003c`) {
+			t.Fatalf("escaped for HTML: %s", r.body)
+		}
+	}
+}
+
 func TestARequestThatIsNoHTTPOrDoesNotComeInTimeIsAnswered(t *testing.T) {
 	f := open(t, Config{HeaderTimeout: 200 * time.Millisecond})
 	for sent, want := range map[string]string{
