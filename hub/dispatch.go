@@ -162,4 +162,3 @@ func (x *Execution) againLocked() bool {
 	x.commitLocked(EventRetrying, nil)
 	return true
 }
-

@@ -80,4 +80,3 @@ func (t *tenant) checkPayload(p []byte) error {
 	}
 	return nil
 }
-

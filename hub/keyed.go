@@ -105,4 +105,3 @@ func (t *tenant) join(k *keyed, digest string, req *Request, to Replier) (*Execu
 	}
 	return x, nil
 }
-
