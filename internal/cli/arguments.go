@@ -21,7 +21,7 @@ func (s *session) jsonValue(word string) (json.RawMessage, error) {
 		b = []byte(word)
 	}
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usageError{error: err}
 	}
 	if !json.Valid(b) {
 		if len(word) > 60 {

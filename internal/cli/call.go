@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,6 +23,9 @@ func (c *invokeCmd) Run(ctx context.Context, s *session) error {
 	}
 	a, err := s.hub.Do(ctx, http.MethodPost, invokePath(c.Name), args, idempotency(c.IdempotencyKey)...)
 	if err != nil {
+		if ctx.Err() != nil && !s.json {
+			fmt.Fprintln(s.note, "Nobody waits for the call any more, but it may go on: see livefn ps, livefn cancel.")
+		}
 		return err
 	}
 	kind := a.Header.Get("Content-Type")
@@ -62,7 +66,8 @@ func (c *startCmd) Run(ctx context.Context, s *session) error {
 	if s.json {
 		return s.print(started)
 	}
-	return s.say("%s started. Watch it with: livefn tail execution.%[1]s", started.Execution)
+	fmt.Fprintf(s.note, "Started. Watch it with: livefn tail execution.%s\n", started.Execution)
+	return s.say("%s", started.Execution) // alone, for id=$(livefn start …)
 }
 
 func invokePath(name string) string { return "/v1/invoke/" + url.PathEscape(name) }

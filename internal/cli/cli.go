@@ -6,7 +6,6 @@
 package cli
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -14,12 +13,11 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
-	kongyaml "github.com/alecthomas/kong-yaml"
 
 	"github.com/livefn/livefn/internal/client"
 )
@@ -69,9 +67,31 @@ type session struct {
 }
 
 // usageError is a mistake in how the program was called.
-type usageError struct{ error }
+type usageError struct {
+	error
+	command string // whose help says more; "": the program's
+}
 
-func wrongUsage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+func wrongUsage(format string, args ...any) error { return usageError{error: fmt.Errorf(format, args...)} }
+
+// commandOf gives the command that was chosen, with a space before it.
+func commandOf(k *kong.Context) string {
+	n := k.Selected()
+	if n == nil {
+		for _, p := range k.Path { // one that wants another behind it
+			if p.Command != nil {
+				n = p.Command
+			}
+		}
+	}
+	var name string
+	for ; n != nil && n.Type == kong.CommandNode; n = n.Parent {
+		if n.Parent == nil || n.Parent.DefaultCmd != n {
+			name = " " + n.Name + name
+		}
+	}
+	return name
+}
 
 // exited carries an exit code out of kong, which wants to exit by itself after --help.
 type exited int
@@ -101,17 +121,31 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if err != nil {
 		return complain(errs, false, err)
 	}
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case len(args) == 1 && args[0] == "--version": // what many programs know
+		args = []string{"version"}
 	}
 	k, err := parser.Parse(shield(args))
 	if err != nil {
-		return complain(errs, c.JSON, usageError{err})
+		wrong := usageError{error: err}
+		if p, ok := errors.AsType[*kong.ParseError](err); ok {
+			wrong.command = commandOf(p.Context)
+		}
+		return complain(errs, c.JSON, wrong)
+	}
+	if u, err := url.Parse(c.URL); c.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return complain(errs, c.JSON, wrongUsage("%q is not a hub's URL like %s", c.URL, defaultURL))
 	}
 	hub := &client.Client{URL: cmp.Or(c.URL, defaultURL), Key: c.Key, Tenant: c.Tenant}
 	if err := k.Run(&session{hub: hub, in: in, out: out, note: errs, json: c.JSON}, &c); err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return exitFailed // Ctrl-C needs no explanation
+		}
+		if wrong, ok := errors.AsType[usageError](err); ok {
+			wrong.command = commandOf(k)
+			err = wrong
 		}
 		return complain(errs, c.JSON, err)
 	}
@@ -144,22 +178,47 @@ func complain(w io.Writer, asJSON bool, err error) int {
 	}
 	switch {
 	case wrong:
-		fmt.Fprintf(w, "livefn: %v\nSee livefn --help.\n", usage)
+		fmt.Fprintf(w, "livefn: %v\nSee livefn%s --help.\n", usage, usage.command)
 	case isProblem:
 		fmt.Fprintf(w, "livefn: %v\n", problem)
 		if problem.Stack != "" {
 			fmt.Fprintf(w, "%s\n", indent(problem.Stack))
 		}
-		if problem.Code == "unauthorized" {
-			fmt.Fprintf(w, "Set LIVEFN_KEY, or --key.\n")
+		if h := hint(problem); h != "" {
+			fmt.Fprintln(w, h)
 		}
 	default:
-		fmt.Fprintf(w, "livefn: %v\n", err)
-		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		op, ok := errors.AsType[*net.OpError](err)
+		if u, isURL := errors.AsType[*url.Error](err); ok && op.Op == "dial" && isURL {
+			fmt.Fprintf(w, "livefn: %s cannot be reached: %v\n", origin(u.URL), op.Err)
 			fmt.Fprintf(w, "Is a hub running there? Start one with `livefn serve`, or set LIVEFN_URL.\n")
+			return code
 		}
+		fmt.Fprintf(w, "livefn: %v\n", err)
 	}
 	return code
+}
+
+// hint says what to do about a problem where the hub can't know how it is done here.
+func hint(p *client.Problem) string {
+	switch {
+	case p.Code == "unauthorized":
+		return "Set LIVEFN_KEY, or --key; for tenants and keys LIVEFN_ADMIN_KEY, or --admin-key."
+	case p.Code == "forbidden" && strings.Contains(p.Detail, "admin key"):
+		return "Set LIVEFN_ADMIN_KEY, or --admin-key."
+	case p.Code == "invalid_request" && strings.Contains(p.Detail, "Livefn-Tenant"):
+		return "Set LIVEFN_TENANT, or --tenant."
+	}
+	return ""
+}
+
+// origin gives the part of a URL that says which hub.
+func origin(link string) string {
+	u, err := url.Parse(link)
+	if err != nil {
+		return link
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 // errReported ends a command whose output has said all already.
@@ -167,34 +226,6 @@ var errReported = errors.New("failed")
 
 func indent(s string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n    ")
-}
-
-// configFile is a YAML file of flags. Its values go before defaults, and behind flags and environment.
-type configFile string
-
-// BeforeResolve is called by kong before it looks for the values of flags that were not given.
-func (configFile) BeforeResolve(k *kong.Kong, ctx *kong.Context, trace *kong.Path) error {
-	path := string(ctx.FlagValue(trace.Flag).(configFile)) //nolint:forcetypeassert // the flag's own type
-	b, err := os.ReadFile(path)                            //nolint:gosec // the user's own file
-	if err != nil {
-		return err
-	}
-	file, err := kongyaml.Loader(bytes.NewReader(b))
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	ctx.AddResolver(file)
-	ctx.AddResolver(kong.ResolverFunc(fromEnvironment)) // kong takes the last that has a value
-	return nil
-}
-
-func fromEnvironment(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	for _, name := range flag.Envs {
-		if v, ok := os.LookupEnv(name); ok {
-			return v, nil
-		}
-	}
-	return nil, nil //nolint:nilnil // "no value" in kong's terms
 }
 
 // shield puts a space, which JSON allows, before negative numbers: kong would take them for flags.

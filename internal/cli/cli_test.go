@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -174,7 +175,8 @@ func TestEveryCommandPrintsWhatItDid(t *testing.T) {
 		{"tail", "execution.01X"}, {"tail", "nope.>"},
 		{"tenants", "create", "acme"}, {"tenants", "list"}, {"tenants", "delete", "acme"},
 		{"keys", "create", "acme"}, {"keys", "list", "acme"}, {"keys", "delete", "acme", "k1", "--json"}, {"keys", "delete", "acme", "k2"},
-		{"load", "add", "--in-flight", "4"}, {"--key", "wrong", "functions"},
+		{"load", "add", "--in-flight", "4"}, {"--key", "wrong", "functions"}, {"tenants"}, {"load"}, {"load", "compare", "--rounds", "0"},
+		{"--url", "nowhere", "ps"}, {"--admin-key", "wrong", "tenants", "list"}, {"tenants", "--admin-key", "wrong", "list"},
 	} {
 		code, out, errs := livefn(t, "", args...)
 		fmt.Fprintf(&got, "$ livefn %s\n", strings.ReplaceAll(strings.Join(args, " "), dir, "DIR"))
@@ -232,6 +234,71 @@ func TestFlagsGoBeforeEnvironmentBeforeFile(t *testing.T) {
 	}
 	if code, _, errs := livefn(t, "", "--config", file+".none", "functions"); code != exitUsage {
 		t.Errorf("a file that is not there: %d %s", code, errs)
+	}
+}
+
+// A key with a typing error, or one that stands in the wrong place, must not be a setting that is ignored.
+func TestAConfigFileHoldsNothingThatNobodyReads(t *testing.T) {
+	h := newHubStub(t)
+	t.Setenv("LIVEFN_KEY", testKey)
+	for _, c := range []struct {
+		yaml, want string // want: part of the complaint, "" for none
+	}{
+		{"url: " + h.URL, ""},
+		{"url: " + h.URL + "\njson: false\nlisten: 0.0.0.0:80\n", ""},
+		{"url: " + h.URL + "\nserve:\n  listen: 0.0.0.0:80\nload:\n  connections: 3\nps:\n", ""},
+		{"uri: " + h.URL, "uri is no flag"},
+		{"url: " + h.URL + "\nserve:\n  lisen: x\n", "serve: lisen is no flag"},
+		{"url: " + h.URL + "\nserve:\n  connections: 3\n", "serve: connections is no flag"},
+		{"url: " + h.URL + "\nsrve:\n  listen: x\n", "srve is no command"},
+		{"url: {a: 1}", "url is no command"},
+		{"config: x", "config is no flag"},
+		{"- url", "must hold flags"},
+		{"url: [", "yaml"},
+	} {
+		file := filepath.Join(t.TempDir(), "livefn.yaml")
+		if err := os.WriteFile(file, []byte(c.yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, _, errs := livefn(t, "", "--config", file, "functions")
+		if c.want == "" && code != exitDone || c.want != "" && (code != exitUsage || !strings.Contains(errs, c.want)) {
+			t.Errorf("%q: %d %s", c.yaml, code, errs)
+		}
+	}
+}
+
+// The value that stands closest to a command holds.
+func TestACommandsPartOfAConfigFileGoesFirst(t *testing.T) {
+	h := newHubStub(t)
+	t.Setenv("LIVEFN_KEY", testKey)
+	file := filepath.Join(t.TempDir(), "livefn.yaml")
+	for _, c := range []struct{ yaml, want string }{
+		{"limit: 7", "limit=7"}, {"ps: {limit: 8}", "limit=8"}, {"limit: 7\nps: {limit: 8}", "limit=8"}, {"ps:\nload: {connections: 3}", "limit=50"},
+	} {
+		if err := os.WriteFile(file, []byte("url: "+h.URL+"\n"+c.yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _, _ = livefn(t, "", "--config", file, "ps")
+		h.mu.Lock()
+		if last := h.seen[len(h.seen)-1]; last != "GET /v1/executions?"+c.want {
+			t.Errorf("%q: %s", c.yaml, last)
+		}
+		h.mu.Unlock()
+	}
+}
+
+func TestAnAddressWhereNoHubIsIsNamed(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := "http://" + ln.Addr().String()
+	_ = ln.Close()
+	for _, args := range [][]string{{"ps"}, {"tail", "execution.01X"}, {"invoke", "add"}} {
+		code, _, errs := livefn(t, "", append(args, "--url", gone)...)
+		if want := "livefn: " + gone + " cannot be reached: connect: connection refused\nIs a hub running there?"; code != exitFailed || !strings.HasPrefix(errs, want) {
+			t.Errorf("%v: %d %s", args, code, errs)
+		}
 	}
 }
 
