@@ -172,10 +172,10 @@ func (h *Hub) History(owner *tenants.Tenant, name, since string, limit int) (Eve
 	s.mu.Lock()
 	offset, _ := s.startLocked(from)
 	evs, ok := s.ringAfterLocked(offset)
-	evs, older, top := slices.Clone(evs), s.older, s.top
+	evs, top := slices.Clone(evs), s.top
 	s.mu.Unlock()
 	if !ok {
-		if evs, err = older(offset); err != nil {
+		if evs, err = s.readOlder(offset); err != nil {
 			return EventPage{}, err
 		}
 	}

@@ -95,6 +95,19 @@ func (s *stream) ringAfterLocked(offset uint64) (evs []*Event, ok bool) {
 	return s.ring[i:], true
 }
 
+// readOlder reads a page of history after offset that the ring no longer has. Events that are on disk
+// but not published yet are left out: they come live.
+func (s *stream) readOlder(offset uint64) ([]*Event, error) {
+	s.mu.Lock()
+	older, top := s.older, s.top
+	s.mu.Unlock()
+	evs, err := older(offset)
+	for len(evs) > 0 && evs[len(evs)-1].Offset > top {
+		evs = evs[:len(evs)-1]
+	}
+	return evs, err
+}
+
 // firstLocked is the offset of the oldest event there is, top+1 if there is none.
 func (s *stream) firstLocked() uint64 {
 	switch {

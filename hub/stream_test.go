@@ -234,6 +234,23 @@ func TestTheRingForgetsTheOldest(t *testing.T) {
 	}
 }
 
+// The store has an event a moment before it is published. A replay that took it from there would have it
+// delivered twice.
+func TestAReplayLeavesWhatIsNotPublishedYetToTheLiveEvents(t *testing.T) {
+	s := newStream(&tenant{}, "execution.x", "e", 2)
+	s.first = 1
+	s.older = func(after uint64) (evs []*Event, err error) {
+		for offset := after + 1; offset <= 4; offset++ {
+			evs = append(evs, &Event{Offset: offset})
+		}
+		return evs, nil
+	}
+	evs, err := s.readOlder(0)
+	if err != nil || len(evs) != 2 || evs[1].Offset != 2 {
+		t.Errorf("%d events, %v", len(evs), err)
+	}
+}
+
 // A durable stream whose store refused some events has gaps; readers must neither stumble nor miss more.
 func TestARingWithGapsGivesWhatThereIs(t *testing.T) {
 	s := newStream(&tenant{}, "execution.x", "e", 0)

@@ -126,7 +126,6 @@ func (s *stream) joinLocked(sub *Subscription, offset uint64) bool {
 func (s *stream) replay(ctx context.Context, sub *Subscription, offset uint64) {
 	for !sub.isClosed() {
 		s.mu.Lock()
-		older := s.older
 		joined := s.joinLocked(sub, offset)
 		s.mu.Unlock()
 		if joined {
@@ -136,7 +135,7 @@ func (s *stream) replay(ctx context.Context, sub *Subscription, offset uint64) {
 			sub.Close()
 			return
 		}
-		evs, err := older(offset)
+		evs, err := s.readOlder(offset)
 		if err != nil || len(evs) == 0 {
 			s.t.hub.log.Error("replay a stream", "stream", s.name, "after", offset, "error", err)
 			var b nodebridge.Batch
