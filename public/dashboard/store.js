@@ -196,7 +196,10 @@ export class Store {
     const was = this.state.route
     const now = this.state.route = route()
     if (this.#client) {
-      if (was.function !== now.function) this.loadExecutions()
+      if (was.function !== now.function) {
+        this.loadExecutions()
+        if (!this.state.functions?.some(fn => fn.name === now.function)) this.loadFunctions() // it may be new
+      }
       if (this.state.detail?.id !== now.execution) {
         this.state.detail?.close()
         this.state.detail = now.execution && new Detail(this.#client, now.execution, {

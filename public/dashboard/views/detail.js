@@ -18,6 +18,7 @@ export function detail (store) {
   const bar = progress()
   const far = h('span')
   const meter = h('div', { class: 'meter' }, bar.element, far)
+  const unknown = h('strong', {}, 'Execution') // until its function is known
   const loading = h('div', { class: 'skeletons', 'aria-label': 'Loading the execution' }, h('i'), h('i'))
   const missing = h('div', { class: 'empty' }, h('strong', {}, 'Not there'), h('p'))
   const note = h('p', { class: 'note' }, 'A call leaves no record once it has ended. What is shown was seen from here.')
@@ -45,7 +46,7 @@ export function detail (store) {
     send.element)
   const element = h('aside', { class: 'detail', 'aria-label': 'Execution', 'data-testid': 'detail' },
     h('div', { class: 'detail-head' },
-      h('div', { class: 'heading' }, state.element, name, h('span', { class: 'grow' }), actions, close),
+      h('div', { class: 'heading' }, unknown, state.element, name, h('span', { class: 'grow' }), actions, close),
       id, facts),
     loading, missing, body)
 
@@ -60,6 +61,7 @@ export function detail (store) {
       text(id, d.id)
       show(loading, !x && !d.error)
       if (show(missing, !x && d.error)) text(missing.lastChild, d.error.message)
+      show(unknown, !x)
       for (const part of [state.element, name, facts, body]) show(part, x)
       show(pause, x && !ENDED.has(x.state) && x.state !== 'paused' && !d.gone)
       show(cancel, x && !ENDED.has(x.state) && !d.gone)
@@ -116,9 +118,10 @@ function section (title, testid) {
       shown = of // views are replaced, never changed
       const whole = JSON.stringify(of)
       const error = x?.error
-      text(head, error ? `Error: ${error.code}` : title)
+      const cancelled = x?.state === 'cancelled'
+      text(head, cancelled ? 'Cancelled' : error ? `Error: ${error.code}` : title)
       text(preview, error ? '' : whole.slice(0, 100))
-      set(element, { 'data-state': error ? 'failed' : undefined })
+      set(element, { 'data-state': error && !cancelled ? 'failed' : undefined })
       element.open = error ? true : whole.length < 4000 && title === 'Result'
       if (show(message, error)) text(message, error.name ? `${error.name}: ${error.message}` : error.message)
       if (!error) json(value, of)

@@ -32,6 +32,8 @@ export function executions (store) {
       const of = state.route.function
       const now = Date.now()
       const all = [...state.executions.values()].filter(x => !of || x.function === of)
+      const known = !of || !state.functions || state.functions.some(fn => fn.name === of)
+      if (!show(element, known || all.length)) return // a deleted function's are worth a look
       const shown = all.filter(FILTERS[chosen]).sort(newestFirst).slice(0, ROWS)
       show(sampled, state.sampled)
       text(heading, of ? 'Executions' : 'All executions')

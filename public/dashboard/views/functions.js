@@ -53,7 +53,7 @@ function row ({ fn }) {
     update ({ fn, active, current }) {
       set(link, { 'aria-current': current && 'page', 'data-state': fn.state })
       if (show(badge, active)) text(badge, active)
-      text(about, [`v${fn.latest ?? '–'}`, fn.state, ...settings(fn)].filter(Boolean).join(' · '))
+      text(about, [fn.latest > 0 && `v${fn.latest}`, fn.state, ...settings(fn)].filter(Boolean).join(' · '))
     }
   }
 }

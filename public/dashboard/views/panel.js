@@ -35,15 +35,16 @@ export function panel (store) {
   const durable = h('button', { class: 'button', type: 'button', onclick: start, 'data-testid': 'start-submit', title: 'On disk before it runs; survives crashes' }, 'Start durable')
   const outcome = result()
 
+  const form = h('form', { class: 'card call', onsubmit: event => { event.preventDefault(); call() } },
+    args.element,
+    h('p', { class: 'note' }, 'A JSON array is the list of arguments; any other value is the one argument.'),
+    h('div', { class: 'actions' }, submit, durable),
+    outcome.element)
   const element = h('section', { class: 'panel' },
     h('a', { class: 'back narrow-only', href: href() }, icon(icons.back), 'Functions'),
     h('div', { class: 'heading' }, title, version, state),
     about,
-    h('form', { class: 'card call', onsubmit: event => { event.preventDefault(); call() } },
-      args.element,
-      h('p', { class: 'note' }, 'A JSON array is the list of arguments; any other value is the one argument.'),
-      h('div', { class: 'actions' }, submit, durable),
-      outcome.element))
+    form)
 
   return {
     element,
@@ -60,6 +61,7 @@ export function panel (store) {
       if (show(state, fn?.state && fn.state !== 'ready')) text(state, fn.state)
       set(state, { 'data-state': fn?.state })
       text(about, !fn ? (s.functions ? 'There is no function of this name.' : '') : [...settings(fn), fn.updatedAt && `published ${ago(fn.updatedAt)}`].filter(Boolean).join(' · '))
+      show(form, fn || !s.functions) // nothing can be called that is not there
       const offline = s.status !== 'open'
       set(submit, { disabled: offline })
       set(durable, { disabled: offline })
@@ -94,12 +96,12 @@ function result () {
       set(element, { 'data-state': state })
       text(word, error ? error.code : WORDS[state])
       const ms = under ? Date.now() - call.startedAt : call.ms
-      text(time, under && ms < 1000 ? '' : duration(ms))
+      text(time, under && ms < 1000 ? '' : state === 'started' ? `in ${duration(ms)}` : duration(ms))
       if (show(link, call.execution)) set(link, { href: href({ function: name, execution: call.execution }) })
       show(stop, under && call.cancel)
       stop.onclick = call.cancel
       bar.update(under && call.progress)
-      if (show(message, error)) text(message, error.functionName ? `${error.functionName}: ${error.message}` : error.message)
+      if (show(message, error)) text(message, (error.functionName ? `${error.functionName}: ${error.message}` : error.message).replace(/\s*\n\s*/g, '\n'))
       if (show(stack, error?.functionStack)) text(stack, trace(error))
       if (show(value, state === 'succeeded') && shown !== call) json(value, call.value)
       shown = state === 'succeeded' ? call : undefined
