@@ -14,7 +14,7 @@ import (
 )
 
 type tailCmd struct {
-	Pattern string `arg:"" help:"Stream or pattern: orders.>, function.add, execution.ID. An execution's ends with it."`
+	Pattern string `arg:"" help:"Stream or pattern: function.add, function.>, execution.ID. An execution's ends with it."`
 	Since   string `help:"start, new, or an event's id (epoch:offset). An execution's is shown from its start." placeholder:"WHEN"`
 }
 
