@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -115,7 +116,7 @@ func (s *Session) message(in *inbox) {
 	case total == 0:
 		s.refuse(rpcInvalid, "The batch is empty.")
 	case total > s.srv.cfg.MaxBatch:
-		s.refuse(rpcInvalid, "The batch has too many requests.")
+		s.refuse(rpcInvalid, fmt.Sprintf("The batch has too many requests: over %d (MaxBatch).", s.srv.cfg.MaxBatch))
 	default:
 		var group *rpcBatch
 		if isBatch {
