@@ -72,7 +72,9 @@ type usageError struct {
 	command string // whose help says more; "": the program's
 }
 
-func wrongUsage(format string, args ...any) error { return usageError{error: fmt.Errorf(format, args...)} }
+func wrongUsage(format string, args ...any) error {
+	return usageError{error: fmt.Errorf(format, args...)}
+}
 
 // commandOf gives the command that was chosen, with a space before it.
 func commandOf(k *kong.Context) string {
