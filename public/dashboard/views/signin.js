@@ -43,5 +43,7 @@ export function signin (store) {
 }
 
 function explain (error) {
-  return error.code === 'unauthorized' ? 'The hub does not know this key.' : error.message
+  if (error.code === 'unauthorized') return 'The hub does not know this key.'
+  if (/Livefn-Tenant/.test(error.message)) return 'This is the key of the operator, who belongs to no tenant. Sign in with a key of a tenant: livefn keys create NAME makes one.'
+  return error.message
 }
