@@ -69,7 +69,7 @@ func (b *bridges) Carry(kind nodebridge.Kind, _ uint32, _ []byte) {
 	}
 	b.wg.Go(func() {
 		for _, c := range b.take() {
-			receive(c, nodebridge.Paused, `[7]`)
+			receive(c, nodebridge.Paused, "\x00\x00[7]")
 		}
 	})
 }

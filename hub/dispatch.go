@@ -113,7 +113,7 @@ func (x *Execution) dispatch() dispatched {
 		x.rec.StartedAt = now()
 	}
 	for _, m := range x.rec.Inbox {
-		if err := a.call.Send(m.Type, m.Data); err != nil {
+		if err := a.call.Send(0, m.Type, m.Data); err != nil {
 			h.log.Error("deliver a kept event", "execution", x.rec.ID, "type", m.Type, "error", err)
 		}
 	}

@@ -72,6 +72,9 @@ func (s *scripted) Carry(kind nodebridge.Kind, id uint32, payload []byte) {
 	s.mu.Lock()
 	r := s.runs[id]
 	s.mu.Unlock()
+	if kind == nodebridge.Send {
+		payload = payload[8:] // the event's number
+	}
 	r.in <- frameIn{kind, string(payload)}
 }
 
@@ -96,7 +99,7 @@ func (r *run) receive(kind nodebridge.Kind, payload string) {
 
 func (r *run) result(js string)      { r.receive(nodebridge.Result, "\x00"+js) }
 func (r *run) emit(typ, data string) { r.receive(nodebridge.Event, string(rune(len(typ)))+typ+data) }
-func (r *run) paused(args string)    { r.receive(nodebridge.Paused, args) }
+func (r *run) paused(args string)    { r.receive(nodebridge.Paused, "\x00\x00"+args) }
 func (r *run) fail(message string) {
 	r.receive(nodebridge.Error, `{"code":"function_error","name":"Error","message":"`+message+`","stack":"Error"}`)
 }

@@ -146,7 +146,11 @@ func (a *attempt) Receive(f nodebridge.Frame, b *nodebridge.Batch) {
 	case nodebridge.Refused:
 		x.refusedLocked(f.Payload)
 	case nodebridge.Paused:
-		after = x.parkLocked(&Payload{Encoding: nodebridge.JSON, Data: bytes.Clone(f.Payload)}, b)
+		_, args, _ := nodebridge.SplitMeta(f.Payload)
+		after = x.parkLocked(&Payload{Encoding: nodebridge.JSON, Data: bytes.Clone(args)}, b)
+	case nodebridge.Request:
+		number, _, _ := nodebridge.SplitRequest(f.Payload)
+		a.call.RespondFault(number, fault.New(fault.NotFound, "This hub does not do that."))
 	case nodebridge.Error:
 		after = x.errorLocked(decodeFailure(f.Payload))
 	case nodebridge.Lost:

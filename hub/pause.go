@@ -208,7 +208,7 @@ func (h *Hub) Send(ctx context.Context, owner *tenants.Tenant, id, eventType str
 	_, err := h.tenant(owner).command(ctx, id, func(x *Execution) (*write, error) {
 		switch {
 		case x.run != nil:
-			return nil, x.run.call.Send(eventType, data)
+			return nil, x.run.call.Send(0, eventType, data)
 		case x.rec.State.Ended():
 			f := fault.New(fault.Conflict, "The execution is %s.", x.rec.State)
 			f.Execution = id

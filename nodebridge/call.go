@@ -1,6 +1,7 @@
 package nodebridge
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"time"
 
@@ -80,14 +81,16 @@ func (c *Call) Cancel(reason string) {
 	c.link.carry(Cancel, b)
 }
 
-// Send delivers an event to the function. data is JSON, or empty for undefined.
+// Send delivers an event to the function. data is JSON, or empty for undefined. number is the event's
+// within its execution, from 1 and rising, or 0 for one that the hub does not keep.
 // Faults: invalid_request for a type over 255 bytes, and what a Bridge says that has no room:
 // payload_too_large, overloaded. For a call that has ended, Send does nothing.
-func (c *Call) Send(eventType string, data []byte) error {
+func (c *Call) Send(number uint64, eventType string, data []byte) error {
 	if len(eventType) > 255 {
 		return fault.New(fault.InvalidRequest, "The event's type has %d bytes; 255 is the limit.", len(eventType))
 	}
-	b := make([]byte, 0, 1+len(eventType)+len(data))
+	b := make([]byte, 0, 9+len(eventType)+len(data))
+	b = binary.LittleEndian.AppendUint64(b, number)
 	b = append(b, byte(len(eventType)))
 	b = append(b, eventType...)
 	b = append(b, data...)

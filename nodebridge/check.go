@@ -10,10 +10,10 @@ import (
 type side [256]uint8
 
 var (
-	fromHub = side{Init: 1, Load: 1, Unload: 1, Invoke: 1 + 8, Pause: 1, Cancel: 1, Send: 1 + 1, Ping: 1,
-		Begin: 1 + 4, Data: 1 + 1, Credit: 1 + 4}
+	fromHub = side{Init: 1, Load: 1, Unload: 1, Invoke: 1 + 8, Pause: 1, Cancel: 1, Send: 1 + 9, Ping: 1,
+		Response: 1 + 6, Begin: 1 + 4, Data: 1 + 1, Credit: 1 + 4}
 	fromBridge = side{Ready: 1, Loaded: 1, LoadFailed: 1, Result: 1 + 1, Error: 1, Event: 1 + 1, Log: 1,
-		Paused: 1, Refused: 1, Pong: 1, Begin: 1 + 4, Data: 1 + 1, Credit: 1 + 4}
+		Paused: 1 + 2, Refused: 1, Pong: 1, Request: 1 + 5, Begin: 1 + 4, Data: 1 + 1, Credit: 1 + 4}
 )
 
 // check says whether the half may send f: its kind, and the lengths and encodings in its payload.
@@ -28,8 +28,16 @@ func (s *side) check(f Frame) error {
 	case !ok:
 	case f.Kind == Result:
 		ok = Encoding(p[0]) <= Nothing
-	case f.Kind == Event || f.Kind == Send:
+	case f.Kind == Event:
 		ok = len(p) > int(p[0])
+	case f.Kind == Send:
+		ok = len(p)-8 > int(p[8])
+	case f.Kind == Response:
+		ok = p[4] <= 1 && Encoding(p[5]) <= Nothing
+	case f.Kind == Paused:
+		_, _, ok = SplitMeta(p)
+	case f.Kind == Request:
+		ok = checkRequest(Op(p[4]), p[5:])
 	case f.Kind == Invoke:
 		n := 6 + int(p[5])
 		ok = Encoding(p[4]) <= Nothing && len(p) >= n+2 && len(p) >= n+2+int(binary.LittleEndian.Uint16(p[n:]))
@@ -38,6 +46,14 @@ func (s *side) check(f Frame) error {
 		return fmt.Errorf("a frame of kind %#02x has a bad payload of %d bytes", uint8(f.Kind), len(p))
 	}
 	return nil
+}
+
+func checkRequest(op Op, p []byte) bool {
+	if op == OpCheckpoint {
+		_, _, ok := SplitMeta(p)
+		return ok
+	}
+	return op >= OpInvoke && op <= OpPublish
 }
 
 // checkMessage is check for a reassembled message.

@@ -42,8 +42,10 @@
 //	                                   u16 m, meta (m bytes of JSON, 0: none), arguments
 //	0x05 Pause      hub      call      JSON {reason, deadline: ms since 1970}
 //	0x06 Cancel     hub      call      JSON {reason}
-//	0x07 Send       hub      call      u8 n, event type (n bytes), JSON data (empty: undefined)
+//	0x07 Send       hub      call      u64 number, u8 n, event type (n bytes), JSON data (empty: undefined)
 //	0x08 Ping       hub      any       –: the bridge answers with Pong at once
+//	0x09 Response   hub      call      u32 number of the request, u8 status (0 done, 1 fault), u8 encoding,
+//	                                   the result; of a fault JSON {code, name?, message}
 //	0x10 Begin      both     transfer  u32 total: a message too large for one frame follows
 //	0x11 Data       both     transfer  the next bytes of that message
 //	0x12 Credit     both     transfer  u32 bytes: so many more may be sent
@@ -54,15 +56,36 @@
 //	0x85 Error      bridge   call      JSON {code, name, message, stack}                    final
 //	0x86 Event      bridge   call      u8 n, event type (n bytes), JSON data (empty: none)
 //	0x87 Log        bridge   call      JSON {level, message, fields?}; id 0: of no execution
-//	0x88 Paused     bridge   call      JSON array: the arguments to resume with             final
+//	0x88 Paused     bridge   call      u16 m, meta (m bytes of JSON, 0: none),
+//	                                   JSON array: the arguments to resume with             final
 //	0x89 Refused    bridge   call      JSON {message}: the resume arguments have no JSON form; it goes on
 //	0x8a Pong       bridge   of ping   –
+//	0x8b Request    bridge   call      u32 number, u8 op, and by op:
+//	                                   1 checkpoint  u16 m, meta (m bytes of JSON, 0: none),
+//	                                                 JSON array: the arguments to start again with
+//	                                   2 invoke      JSON {function, args: […]}
+//	                                   3 start       JSON {function, args: […], key?, delay?: ms, priority?}
+//	                                   4 publish     JSON {stream, type, data?}
 //
 // Encoding: 0 JSON, 1 bytes, 2 nothing (no arguments; result undefined). JSON arguments that are an
 // array are the arguments, any other JSON value is the one argument. Go never parses them.
 //
-// The meta of a call is JSON {attempt?, resumed?, trigger?, caller?, traceparent?}: what hub.execution
-// shows beside id, function, version and tenant; absent: attempt 1, not resumed.
+// The meta of a call is JSON {attempt?, resumed?, trigger?, caller?, parent?, depth?, traceparent?,
+// arguments?}: what hub.execution shows beside id, function, version and tenant; absent: attempt 1, not
+// resumed, depth 0. arguments is not shown: to so many the arguments are filled up with undefined before
+// the tail object is placed, as JSON can't say undefined.
+//
+// The number of a Send counts the events of its execution that the hub keeps, from 1 and rising over
+// all attempts; 0 is none. The meta of Paused and of a checkpoint says which of them the process has
+// had: {seen?: the highest number, kept?: [the numbers of those up to it that no listener has heard]},
+// absent: none. The hub keeps what is above seen, and what is in kept, for the next attempt. A pause
+// that ends by itself has in its meta {sleep: ms}, or {event: type, timeout?: ms}: the hub resumes
+// after the time, or when an event of that type comes, with its data behind the arguments, undefined
+// after the timeout.
+//
+// A Request's number counts those of its call, from 1. The hub answers each with one Response unless
+// the call ended before; they come in any order. The result of checkpoint is nothing, of invoke what
+// the function returned, of start JSON {execution}, of publish JSON {offset, epoch}.
 //
 // A Load is followed by Calls without waiting for Loaded: the bridge queues them until the module is
 // loaded, and answers them with Error {code: "version_broken"} if it can't be.
@@ -102,4 +125,5 @@
 // loaded.go its modules. pool.go is the choice among processes, waiting.go the calls that wait for one,
 // restart.go the backoff, fleet.go the pools of all tenants. js/loader.js loads modules, js/run.js runs
 // a call, js/tail.js is the tail object, js/console.js attributes output.
+// request.go is what a function asks of the hub.
 package nodebridge

@@ -87,11 +87,13 @@ func (b *fakeBridge) message(f Frame) {
 		args := f.Payload[n+2+int(binary.LittleEndian.Uint16(f.Payload[n:])):]
 		b.call(f.ID, string(args))
 	case Send:
-		b.write(Event, f.ID, f.Payload)
+		b.write(Event, f.ID, f.Payload[8:])
+	case Response:
+		b.write(Result, f.ID, append([]byte{0}, f.Payload...))
 	case Cancel:
 		b.write(Error, f.ID, f.Payload)
 	case Pause:
-		b.write(Paused, f.ID, f.Payload)
+		b.write(Paused, f.ID, append([]byte{0, 0}, f.Payload...))
 	}
 }
 
@@ -102,6 +104,8 @@ func stop() { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) }
 func (b *fakeBridge) call(id uint32, args string) {
 	switch args {
 	case "hang":
+	case "ask":
+		b.write(Request, id, append([]byte{7, 0, 0, 0, byte(OpPublish)}, `{"stream":"s"}`...))
 	case "exit":
 		os.Exit(6)
 	case "nonsense":

@@ -14,6 +14,7 @@ const (
 	Cancel     Kind = 0x06
 	Send       Kind = 0x07
 	Ping       Kind = 0x08
+	Response   Kind = 0x09
 	Begin      Kind = 0x10
 	Data       Kind = 0x11
 	Credit     Kind = 0x12
@@ -27,6 +28,7 @@ const (
 	Paused     Kind = 0x88
 	Refused    Kind = 0x89
 	Pong       Kind = 0x8a
+	Request    Kind = 0x8b
 	Lost       Kind = 0xff
 )
 

@@ -95,7 +95,7 @@ func exchange(t *testing.T, seed uint64, frames, largest int) {
 		if i == 0 {
 			n = largest - 6
 		}
-		payload := make([]byte, max(5, n)+1) // Send: no type, then data
+		payload := make([]byte, max(9, n)+1) // Send: a number, no type, then data
 		binary.LittleEndian.PutUint32(payload[1:], random.Uint32())
 		payload[len(payload)-1] = byte(i)
 		sent[id] = append(sent[id], payload)

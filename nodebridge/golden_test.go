@@ -21,7 +21,10 @@ type goldenFrame struct {
 	Kind                             string
 	ID                               uint32
 	Module, Total, Bytes             uint32
+	Number                           uint64
 	Encoding                         Encoding
+	Status                           byte
+	Op                               Op
 	Execution, Meta, Text, Hex, Type string
 }
 
@@ -67,7 +70,22 @@ func (g goldenFrame) frame() Frame {
 		c := Call{Module: &Module{handle: g.Module}, Execution: g.Execution, Meta: []byte(g.Meta), Encoding: g.Encoding}
 		f.Payload = appendInvoke(nil, &c, body)
 	case Send, Event:
-		f.Payload = append(append([]byte{byte(len(g.Type))}, g.Type...), body...)
+		if f.Kind == Send {
+			f.Payload = binary.LittleEndian.AppendUint64(nil, g.Number)
+		} else {
+			f.Payload = nil
+		}
+		f.Payload = append(append(append(f.Payload, byte(len(g.Type))), g.Type...), body...)
+	case Response:
+		f.Payload = append(append(binary.LittleEndian.AppendUint32(nil, uint32(g.Number)), g.Status, byte(g.Encoding)), body...)
+	case Request:
+		f.Payload = append(binary.LittleEndian.AppendUint32(nil, uint32(g.Number)), byte(g.Op))
+		if g.Op == OpCheckpoint {
+			f.Payload = appendMeta(f.Payload, g.Meta)
+		}
+		f.Payload = append(f.Payload, body...)
+	case Paused:
+		f.Payload = append(appendMeta(nil, g.Meta), body...)
 	case Result:
 		f.Payload = append([]byte{byte(g.Encoding)}, body...)
 	case Begin:
@@ -76,6 +94,10 @@ func (g goldenFrame) frame() Frame {
 		f.Payload = binary.LittleEndian.AppendUint32(nil, g.Bytes)
 	}
 	return f
+}
+
+func appendMeta(b []byte, meta string) []byte {
+	return append(binary.LittleEndian.AppendUint16(b, uint16(len(meta))), meta...)
 }
 
 // decode is the whole decoder: what raw splits into, cut at every multiple of cut, and the messages.

@@ -118,7 +118,12 @@ func (a *answer) wait() string {
 	if a.final.Kind == Result {
 		return "Result " + strings.TrimPrefix(string(a.final.Payload), "\x00")
 	}
-	return strings.TrimSpace(kindNames[a.final.Kind] + " " + string(a.final.Payload))
+	p := a.final.Payload
+	if a.final.Kind == Paused {
+		meta, args, _ := SplitMeta(p)
+		p = append(meta, args...)
+	}
+	return strings.TrimSpace(kindNames[a.final.Kind] + " " + string(p))
 }
 
 // waitFor waits for a frame that is not final and whose text has part in it.
@@ -172,4 +177,4 @@ func check[T comparable](t testing.TB, what string, got, want T) {
 var kindNames = map[Kind]string{Init: "Init", Load: "Load", Unload: "Unload", Invoke: "Call", Pause: "Pause",
 	Cancel: "Cancel", Send: "Send", Ping: "Ping", Begin: "Begin", Data: "Data", Credit: "Credit", Ready: "Ready",
 	Loaded: "Loaded", LoadFailed: "LoadFailed", Result: "Result", Error: "Error", Event: "Event", Log: "Log",
-	Paused: "Paused", Refused: "Refused", Pong: "Pong", Lost: "Lost"}
+	Paused: "Paused", Refused: "Refused", Pong: "Pong", Lost: "Lost", Response: "Response", Request: "Request"}

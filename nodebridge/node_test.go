@@ -114,7 +114,7 @@ func TestAFunctionThatMisbehavesHarmsOnlyItself(t *testing.T) {
 		}
 	}
 	check(t, "restarts", f.Bridges()[0].Restarts, 0)
-	check(t, "send", other.Send("go", []byte("6")), nil)
+	check(t, "send", other.Send(0, "go", []byte("6")), nil)
 	check(t, "one that ran all the time", other.wait(), "Result 6")
 	check(t, "a raw line", strings.HasSuffix(<-lines, "raw"), true)
 }

@@ -32,23 +32,54 @@ func TestCallsAreAnsweredByTheirBridge(t *testing.T) {
 func TestFramesOfACallReachItWhileItRuns(t *testing.T) {
 	f, m := faked(t, "", Config{}), nowhere()
 	a := begin(t, f, m, "hang")
-	check(t, "send", a.Send("speed", []byte("2")), nil)
+	check(t, "send", a.Send(0, "speed", []byte("2")), nil)
 	check(t, "event", a.waitFor("speed"), "Event \x05speed2")
 	a.Pause("drain", time.UnixMilli(5))
 	check(t, "final frame", a.wait(), `Paused {"reason":"drain","deadline":5}`)
-	check(t, "send to a call that ended", a.Send("speed", nil), nil)
+	check(t, "send to a call that ended", a.Send(0, "speed", nil), nil)
 
 	a = begin(t, f, m, "hang")
 	a.Cancel("request")
 	check(t, "final frame", a.wait(), `Error {"reason":"request"}`)
-	check(t, "too long a type", fault.Is(a.Send(strings.Repeat("x", 256), nil), fault.InvalidRequest), true)
+	check(t, "too long a type", fault.Is(a.Send(0, strings.Repeat("x", 256), nil), fault.InvalidRequest), true)
+}
+
+func TestARequestIsAnsweredByItsNumber(t *testing.T) {
+	f := faked(t, "", Config{MaxMessage: 128 << 10})
+	for _, c := range []struct {
+		answer func(a *answer)
+		want   string
+	}{
+		{func(a *answer) { a.Respond(7, StatusOK, JSON, []byte(`{"offset":1}`)) }, "\x07\x00\x00\x00\x00\x00{\"offset\":1}"},
+		{func(a *answer) { a.Respond(7, StatusOK, Nothing, nil) }, "\x07\x00\x00\x00\x00\x02"},
+		{func(a *answer) { a.RespondFault(7, fault.New(fault.NotFound, "It is not there.")) },
+			"\x07\x00\x00\x00\x01\x00" + `{"code":"not_found","message":"It is not there."}`},
+		{func(a *answer) { a.Respond(7, StatusOK, Bytes, make([]byte, 128<<10)) },
+			"\x07\x00\x00\x00\x01\x00" + `{"code":"payload_too_large","message":"The message to the function has 131083 bytes; 131072 is the limit (maxMessage)."}`},
+	} {
+		a := begin(t, f, nowhere(), "ask")
+		a.waitFor("Request")
+		c.answer(a)
+		check(t, "response", strings.TrimPrefix(a.wait(), "Result "), c.want)
+		a.Respond(7, StatusOK, Nothing, nil) // the call has ended: it goes nowhere
+	}
+}
+
+func TestTheBodiesOfRequestsAreTakenApart(t *testing.T) {
+	number, op, body := SplitRequest([]byte("\x01\x02\x00\x00\x01\x02\x00{}[1]"))
+	meta, args, ok := SplitMeta(body)
+	check(t, "request", fmt.Sprintf("%d %d %s %s %t", number, op, meta, args, ok), "513 1 {} [1] true")
+	for _, short := range []string{"", "\x00", "\x01\x00"} {
+		_, _, ok := SplitMeta([]byte(short))
+		check(t, fmt.Sprintf("%q", short), ok, false)
+	}
 }
 
 // A pause that is asked for while the process still starts must not be forgotten.
 func TestFramesGivenBeforeABridgeIsLiveFollowTheCall(t *testing.T) {
 	f := faked(t, "", Config{})
 	a := begin(t, f, nowhere(), "hang")
-	check(t, "send", a.Send("early", []byte("1")), nil)
+	check(t, "send", a.Send(0, "early", []byte("1")), nil)
 	a.Cancel("early")
 	check(t, "event", a.wait(), `Error {"reason":"early"}`)
 	check(t, "others", fmt.Sprintf("%q", a.others), `["Event \x05early1"]`)
@@ -177,7 +208,7 @@ func TestABridgeThatReadsNothingRefusesCallsOverItsLimit(t *testing.T) {
 		t.Errorf("takes %d calls of 512 KiB with a limit of 3 MiB", n)
 	}
 	check(t, "restarts", f.Bridges()[0].Restarts, 0)
-	check(t, "send", fault.Is(stuck.Send("big", []byte(args)), fault.Overloaded), true)
+	check(t, "send", fault.Is(stuck.Send(0, "big", []byte(args)), fault.Overloaded), true)
 	over := newAnswer(t, m, strings.Repeat("x", 1<<20))
 	check(t, "over maxMessage", fault.Is(f.Call("acme", &over.Call), fault.PayloadTooLarge), true)
 	f.Remove("acme")
@@ -193,8 +224,8 @@ func TestLargeMessagesGoBothWaysAndKeepTheirCallsOrder(t *testing.T) {
 		check(t, fmt.Sprint(n, " bytes"), invoke(t, f, m, args) == "Result "+args, true)
 	}
 	a := begin(t, f, m, "hang")
-	check(t, "send", a.Send("big", []byte(strings.Repeat("x", MaxPayload/2)+strings.Repeat("y", MaxPayload/2-4))), nil)
-	check(t, "send", a.Send("huge", []byte(strings.Repeat("z", 50))), nil)
+	check(t, "send", a.Send(0, "big", []byte(strings.Repeat("x", MaxPayload/2)+strings.Repeat("y", MaxPayload/2-4))), nil)
+	check(t, "send", a.Send(0, "huge", []byte(strings.Repeat("z", 50))), nil)
 	a.Cancel("at last")
 	check(t, "final", a.wait(), `Error {"reason":"at last"}`)
 	check(t, "events", len(a.others), 2)

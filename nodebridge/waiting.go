@@ -3,10 +3,7 @@ package nodebridge
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"time"
-
-	"github.com/livefn/livefn/internal/fault"
 )
 
 // waiting is a call that was accepted while no bridge was live.
@@ -108,12 +105,7 @@ func (p *Pool) expireNow(now time.Time) time.Duration {
 func refuse(calls []waiting) {
 	var b Batch
 	for _, w := range calls {
-		why := fault.From(w.fault)
-		payload, _ := json.Marshal(struct {
-			Code    fault.Code `json:"code"`
-			Message string     `json:"message"`
-		}{why.Code, why.Detail})
-		w.call.Receiver.Receive(Frame{Kind: Error, Payload: payload}, &b)
+		w.call.Receiver.Receive(Frame{Kind: Error, Payload: faultPayload(w.fault)}, &b)
 	}
 	b.Flush()
 }

@@ -56,8 +56,8 @@ export class Bridge {
         this.calls.get(id)?.cancel(json(b, start, end))
         break
       case frames.Send: {
-        const n = start + 1 + b[start]
-        this.calls.get(id)?.receive(utf8Slice(b, start + 1, n), utf8Slice(b, n, end))
+        const n = start + 9 + b[start + 8]
+        this.calls.get(id)?.receive(utf8Slice(b, start + 9, n), utf8Slice(b, n, end))
         break
       }
       case frames.Ping:

@@ -147,7 +147,7 @@ export class Execution {
     try {
       const text = stringify(args)
       if (this.done) return false
-      if (this.#final(frames.Paused, -1, text)) {
+      if (this.#final(frames.Paused, 0, '\0' + text)) {
         this.end()
         return true
       }

@@ -10,6 +10,7 @@ export const Pause = 0x05
 export const Cancel = 0x06
 export const Send = 0x07
 export const Ping = 0x08
+export const Response = 0x09
 export const Begin = 0x10
 export const Data = 0x11
 export const Credit = 0x12
@@ -23,6 +24,7 @@ export const Log = 0x87
 export const Paused = 0x88
 export const Refused = 0x89
 export const Pong = 0x8a
+export const Request = 0x8b
 
 export const HEAD = 9 // bytes of a frame's length, kind and id
 export const BODY_HEAD = 5 // of a frame's body: kind and id
@@ -36,6 +38,12 @@ export const JSON = 0
 export const BYTES = 1
 export const NOTHING = 2
 
+// What a Request asks for.
+export const CHECKPOINT = 1
+export const INVOKE = 2
+export const START = 3
+export const PUBLISH = 4
+
 // ProtocolError says that the stream can't be trusted any more. reason is one of the golden frames':
 // length, kind, payload, message.
 export class ProtocolError extends globalThis.Error {
@@ -46,10 +54,10 @@ export class ProtocolError extends globalThis.Error {
 }
 
 // For each half, the kinds that it sends: one more than the bytes a payload has at least.
-export const fromHub = table([[Init, 0], [Load, 0], [Unload, 0], [Call, 8], [Pause, 0], [Cancel, 0], [Send, 1],
-  [Ping, 0], [Begin, 4], [Data, 1], [Credit, 4]])
+export const fromHub = table([[Init, 0], [Load, 0], [Unload, 0], [Call, 8], [Pause, 0], [Cancel, 0], [Send, 9],
+  [Ping, 0], [Response, 6], [Begin, 4], [Data, 1], [Credit, 4]])
 export const fromBridge = table([[Ready, 0], [Loaded, 0], [LoadFailed, 0], [Result, 1], [Error, 0], [Event, 1],
-  [Log, 0], [Paused, 0], [Refused, 0], [Pong, 0], [Begin, 4], [Data, 1], [Credit, 4]])
+  [Log, 0], [Paused, 2], [Refused, 0], [Pong, 0], [Request, 5], [Begin, 4], [Data, 1], [Credit, 4]])
 
 function table (rows) {
   const t = new Uint8Array(256)
@@ -79,12 +87,23 @@ export function check (from, kind, b, start, end) {
       ok = b[start + 4] <= NOTHING && n + 2 <= end && n + 2 + (b[n] | b[n + 1] << 8) <= end
     } else if (kind === Result) {
       ok = b[start] <= NOTHING
-    } else if (kind === Event || kind === Send) {
+    } else if (kind === Event) {
       ok = end - start > b[start]
+    } else if (kind === Send) {
+      ok = end - start - 8 > b[start + 8]
+    } else if (kind === Response) {
+      ok = b[start + 4] <= 1 && b[start + 5] <= NOTHING
+    } else if (kind === Paused) {
+      ok = metaFits(b, start, end)
+    } else if (kind === Request) {
+      const op = b[start + 4]
+      ok = op === CHECKPOINT ? metaFits(b, start + 5, end) : op >= INVOKE && op <= PUBLISH
     }
   }
   if (!ok) throw new ProtocolError('payload', `a frame of kind 0x${kind.toString(16)} has a bad payload of ${end - start} bytes`)
 }
+
+function metaFits (b, start, end) { return start + 2 <= end && start + 2 + (b[start] | b[start + 1] << 8) <= end }
 
 // checkMessage is check for a body that came in a message.
 export function checkMessage (from, kind, b, start, end) {

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import * as frames from '../frames.js'
 import { Incoming } from '../incoming.js'
 import { Outgoing } from '../outgoing.js'
-import { callPayload, frame, random, sendPayload } from './hub.js'
+import { callPayload, eventPayload, frame, metaPayload, random, requestPayload, responsePayload, sendPayload } from './hub.js'
 
 const cases = JSON.parse(readFileSync(new URL('../../testdata/frames/manifest.json', import.meta.url)))
 
@@ -24,7 +24,11 @@ function payloadOf (f) {
   }
   switch (f.kind) {
     case 'Call': return callPayload(f.module, rest, f)
-    case 'Send': case 'Event': return sendPayload(f.type, 'raw:' + f.text)
+    case 'Send': return sendPayload(f.number, f.type, 'raw:' + f.text)
+    case 'Event': return eventPayload(f.type, 'raw:' + f.text)
+    case 'Response': return responsePayload(f.number, f.status, f.encoding, rest)
+    case 'Paused': return metaPayload(f.meta, rest)
+    case 'Request': return requestPayload(f.number, f.op, f.op === frames.CHECKPOINT ? metaPayload(f.meta, rest) : rest)
     case 'Result': return Buffer.concat([Buffer.from([f.encoding]), rest])
     case 'Begin': return u32(f.total)
     case 'Credit': return u32(f.bytes)
@@ -103,6 +107,9 @@ test('the writer makes the golden frames of the bridge', async () => {
         out.sendNow(frames.Event, f.id, Buffer.byteLength(f.type), f.type + f.text)
       } else if (f.kind === 'Credit') {
         out.sendU32(frames.Credit, f.id, f.bytes)
+      } else if (f.kind === 'Paused' || f.kind === 'Request') {
+        const payload = payloadOf(f)
+        out.sendBytes(frames[f.kind], f.id, payload[0], payload.subarray(1))
       } else {
         out.send(frames[f.kind], f.id, -1, f.text ?? '')
       }

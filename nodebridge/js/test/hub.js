@@ -37,7 +37,35 @@ export function callPayload (module, args, { encoding, execution = 'x1', meta = 
   return Buffer.concat([head, Buffer.from(execution), m, Buffer.from(meta), Buffer.from(body)])
 }
 
-export function sendPayload (type, data) {
+export function sendPayload (number, type, data) {
+  const b = Buffer.alloc(8)
+  b.writeBigUInt64LE(BigInt(number))
+  return Buffer.concat([b, eventPayload(type, data)])
+}
+
+export function responsePayload (number, status, encoding, body) {
+  const head = Buffer.alloc(6)
+  head.writeUInt32LE(number)
+  head[4] = status
+  head[5] = encoding
+  return Buffer.concat([head, Buffer.from(body)])
+}
+
+// metaPayload is what Paused and a checkpoint begin with.
+export function metaPayload (meta, rest) {
+  const m = Buffer.alloc(2)
+  m.writeUInt16LE(Buffer.byteLength(meta))
+  return Buffer.concat([m, Buffer.from(meta), rest])
+}
+
+export function requestPayload (number, op, rest) {
+  const head = Buffer.alloc(5)
+  head.writeUInt32LE(number)
+  head[4] = op
+  return Buffer.concat([head, rest])
+}
+
+export function eventPayload (type, data) {
   return Buffer.concat([Buffer.from([Buffer.byteLength(type)]), Buffer.from(type), Buffer.from(data === undefined ? '' : typeof data === 'string' && data.startsWith('raw:') ? data.slice(4) : JSON.stringify(data))])
 }
 
@@ -108,7 +136,7 @@ class TestHub {
     }
     const f = new Frame(names[kind], id, Buffer.from(b.subarray(start, end)))
     this.frames.push(f)
-    if (kind >= frames.Result && kind <= frames.Refused && id !== 0) {
+    if (((kind >= frames.Result && kind <= frames.Refused) || kind === frames.Request) && id !== 0) {
       const call = this.#calls.get(id)
       assert.ok(call, `a ${f.kind} for a call that was never made`)
       assert.equal(call.final, undefined, `a ${f.kind} after the final frame`)
@@ -224,7 +252,7 @@ export class TestCall {
 
   pause (info = { reason: 'request', deadline: 1767225600000 }) { this.hub.write(frame(frames.Pause, this.id, JSON.stringify(info))) }
   cancel (info = { reason: 'request' }) { this.hub.write(frame(frames.Cancel, this.id, JSON.stringify(info))) }
-  send (type, data) { this.hub.write(frame(frames.Send, this.id, sendPayload(type, data))) }
+  send (type, data, number = 0) { this.hub.write(frame(frames.Send, this.id, sendPayload(number, type, data))) }
 }
 
 class Frame {
@@ -234,7 +262,24 @@ class Frame {
     this.payload = payload
   }
 
-  get #start () { return this.kind === 'Result' ? 1 : this.kind === 'Event' ? 1 + this.payload[0] : 0 }
+  get #start () {
+    switch (this.kind) {
+      case 'Result': return 1
+      case 'Event': return 1 + this.payload[0]
+      case 'Paused': return 2 + this.payload.readUInt16LE(0)
+      case 'Request': return this.op === frames.CHECKPOINT ? 7 + this.payload.readUInt16LE(5) : 5
+      default: return 0
+    }
+  }
+
+  // of a Request and, meta, of a Paused
+  get number () { return this.payload.readUInt32LE(0) }
+  get op () { return this.payload[4] }
+  get meta () {
+    const text = this.payload.toString('utf8', this.kind === 'Request' ? 7 : 2, this.#start)
+    return text === '' ? undefined : JSON.parse(text)
+  }
+
   get type () { return this.payload.toString('utf8', 1, this.#start) }
   get encoding () { return this.payload[0] }
   get bytes () { return this.payload.subarray(this.#start) }
