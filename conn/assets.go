@@ -67,5 +67,8 @@ func (s *Server) readyz(ctx *fasthttp.RequestCtx, args []string) error {
 	if s.live.draining() {
 		return errDraining
 	}
+	if err := s.hub.CanWrite(); err != nil {
+		return err
+	}
 	return s.healthz(ctx, args)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,7 +121,15 @@ type front struct {
 	addr    string
 	key     string
 	bridges *bridges
-	stop    func() // ends Serve and waits
+	full    atomic.Bool // the disk has no room left for the store
+	stop    func()      // ends Serve and waits
+}
+
+func (f *front) free() (int64, error) {
+	if f.full.Load() {
+		return 200 << 20, nil
+	}
+	return 1 << 40, nil
 }
 
 const adminKey = "admin-key"
@@ -137,7 +146,7 @@ func open(t testing.TB, cfg Config) *front {
 		}
 	}
 	dir := t.TempDir()
-	st, err := store.Open(dir+"/store", store.Options{})
+	st, err := store.Open(dir+"/store", store.Options{Free: f.free, WatchEvery: 10 * time.Millisecond, RetryMax: 20 * time.Millisecond, Log: quiet})
 	must(err)
 	reg, err := tenants.Open(tenants.Config{Dir: dir + "/functions", AdminKey: adminKey}, st)
 	must(err)

@@ -89,6 +89,9 @@ func (x *Execution) dispatch() dispatched {
 	if x.rec.State != Queued || h.stopped() {
 		return placeUnused
 	}
+	if h.store.Check() != nil { // what runs meanwhile would run again after a crash
+		return noRoom
+	}
 	r, err := x.t.route(versionRef(x.rec.Function, x.rec.Version))
 	if err != nil {
 		f := fault.From(err)

@@ -31,6 +31,9 @@ func (h *Hub) Start(ctx context.Context, owner *tenants.Tenant, req *Request) (V
 // start decides a durable execution, which is on disk once the write is done, and then goes to a
 // bridge as soon as there is a place.
 func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) store.Op) (x *Execution, w *write, err error) {
+	if err := t.hub.store.Check(); err != nil {
+		return nil, nil, err
+	}
 	if err := t.checkPayload(req.Args); err != nil {
 		return nil, nil, err
 	}
@@ -68,6 +71,9 @@ func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) stor
 			t.live.Delete(x.rec.ID)
 		} else {
 			t.admit(x)
+		}
+		if req.Key != "" {
+			t.pending.Delete(keyName(req.Key))
 		}
 	}, ops...)
 	x.mu.Unlock()

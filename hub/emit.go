@@ -2,7 +2,6 @@ package hub
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 
@@ -103,7 +102,11 @@ func (x *Execution) commitDataLocked(eventType string, data []byte, after func(e
 		more = append(more, x.eventOp(ev))
 	}
 	r := x.rec
-	h.store.Enqueue(append(more, x.recordOps(&r)...), func(err error) {
+	enqueue := h.store.Enqueue
+	if x.beginsLocked() {
+		enqueue = h.store.Offer
+	}
+	enqueue(append(more, x.recordOps(&r)...), func(err error) {
 		if err != nil {
 			x.commitFailed(&r, err)
 		} else {
@@ -140,20 +143,12 @@ type write struct {
 	done chan struct{} // closed once view and err are set
 	view View
 	err  error
-}
-
-func (w *write) wait(ctx context.Context) (View, error) {
-	select {
-	case <-w.done:
-		return w.view, w.err
-	case <-ctx.Done():
-		return View{}, context.Cause(ctx)
-	}
+	hub  *Hub
 }
 
 // writeLocked is commitLocked for those who wait for it.
 func (x *Execution) writeLocked(eventType string, after func(err error), more ...store.Op) *write {
-	w := &write{done: make(chan struct{})}
+	w := &write{done: make(chan struct{}), hub: x.t.hub}
 	x.commitLocked(eventType, func(err error) {
 		w.err = err
 		if err == nil {
@@ -216,6 +211,9 @@ func (x *Execution) commitFailed(r *Record, err error) {
 	x.mu.Lock()
 	repliers := x.repliers
 	x.repliers = nil
+	if x.shown.Load() == nil && r.State == Queued {
+		repliers = nil // they have it from start
+	}
 	x.mu.Unlock()
 	answer := Answer{Execution: r.ID, State: Failed, Failure: &Failure{
 		Code: fault.StorageUnavailable, Message: "The hub could not write the execution's state to its store.",

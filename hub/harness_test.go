@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,7 +127,15 @@ type world struct {
 	store   *store.Store
 	owner   *tenants.Tenant
 	bridges *scripted
+	full    atomic.Bool // the disk has no room left for the store
 	stop    func()
+}
+
+func (w *world) free() (int64, error) {
+	if w.full.Load() {
+		return 200 << 20, nil
+	}
+	return 1 << 40, nil
 }
 
 const testFunction = "module.exports = () => 1"
@@ -135,7 +144,7 @@ const testFunction = "module.exports = () => 1"
 func newWorld(t testing.TB, dir string, cfg Config) *world {
 	t.Helper()
 	w := &world{t: t, dir: dir, bridges: newScripted()}
-	st, err := store.Open(dir+"/store", store.Options{})
+	st, err := store.Open(dir+"/store", store.Options{Free: w.free, WatchEvery: 10 * time.Millisecond, RetryMax: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ type Config struct {
 	CallArgs      int           // bytes up to which a running call shows its arguments: 4 KiB; -1: none
 	KeyTTL        time.Duration // how long an idempotency key holds: 24 h
 	RetryOverload time.Duration // pause before a durable execution that found no room tries again: 100 ms
+	StoreWait     time.Duration // how long those wait for a decided transition whose record the store cannot write: 5 s
 }
 
 func (c Config) withDefaults() Config {
@@ -55,6 +56,7 @@ func (c Config) withDefaults() Config {
 	orDuration(&c.PauseTimeout, 30*time.Second)
 	orDuration(&c.KeyTTL, 24*time.Hour)
 	orDuration(&c.RetryOverload, 100*time.Millisecond)
+	orDuration(&c.StoreWait, 5*time.Second)
 	return c
 }
 
@@ -98,6 +100,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		return err
 	}
 	close(h.ready)
+	h.spawn(h.watchStore)
 	<-ctx.Done()
 	h.mu.Lock()
 	h.stopping = true

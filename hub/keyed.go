@@ -24,8 +24,7 @@ type keyed struct {
 func (t *tenant) invokeKeyed(req *Request, to Replier) (*Execution, error) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", req.Function, req.encoding(), req.Args))
 	digest := hex.EncodeToString(sum[:])
-	keySum := sha256.Sum256([]byte(req.Key))
-	name := hex.EncodeToString(keySum[:])
+	name := keyName(req.Key)
 	var started *keyed
 	var first *Execution
 	var fail error
@@ -59,14 +58,22 @@ func (t *tenant) invokeKeyed(req *Request, to Replier) (*Execution, error) {
 		return nil, fail
 	}
 	if started != nil {
-		_, err := started.w.wait(context.Background())
-		t.pending.Delete(name)
-		return first, err
+		if _, err := started.w.wait(context.Background()); err != nil {
+			first.forget(to) // told by the error, or already
+			return nil, err
+		}
+		return first, nil
 	}
 	if k == nil { // Compute gives nothing for an entry it deletes
 		return t.joinKeyed(name, digest, req, to)
 	}
 	return t.join(k, digest, req, to)
+}
+
+// keyName is the name of an idempotency key in maps and in the store.
+func keyName(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:])
 }
 
 func (t *tenant) joinKeyed(name, digest string, req *Request, to Replier) (*Execution, error) {

@@ -20,6 +20,9 @@ const (
 // Pause asks a running execution to pause, and parks a queued one. It gives the state the execution is
 // in then: mostly pausing. One that pauses or is paused already is left as it is.
 func (h *Hub) Pause(ctx context.Context, owner *tenants.Tenant, id string) (View, error) {
+	if err := h.store.Check(); err != nil {
+		return View{}, err
+	}
 	return h.tenant(owner).command(ctx, id, func(x *Execution) (*write, error) { return x.pauseLocked() })
 }
 
@@ -143,6 +146,9 @@ func (x *Execution) becomeDurableLocked(b *nodebridge.Batch) (ops []store.Op) {
 // Resume queues a paused execution again, with other arguments than it paused with if args is not
 // nil, and on another version if version is not 0. Of two resumes one wins; the other is a conflict.
 func (h *Hub) Resume(ctx context.Context, owner *tenants.Tenant, id string, args json.RawMessage, version int) (View, error) {
+	if err := h.store.Check(); err != nil {
+		return View{}, err
+	}
 	t := h.tenant(owner)
 	if err := t.checkPayload(args); err != nil {
 		return View{}, err
@@ -213,6 +219,8 @@ func (h *Hub) Send(ctx context.Context, owner *tenants.Tenant, id, eventType str
 			f := fault.New(fault.Conflict, "The execution is %s.", x.rec.State)
 			f.Execution = id
 			return nil, f
+		case h.store.Check() != nil:
+			return nil, h.store.Check()
 		case len(x.rec.Inbox) >= h.cfg.MaxInbox:
 			return nil, fault.New(fault.Overloaded, "The execution does not run and %d events wait for it already.", len(x.rec.Inbox))
 		}
@@ -225,6 +233,9 @@ func (h *Hub) Send(ctx context.Context, owner *tenants.Tenant, id, eventType str
 // PauseFunction pauses all executions of a function that run or wait to run; it gives their number.
 func (h *Hub) PauseFunction(ctx context.Context, owner *tenants.Tenant, fn string) (int, error) {
 	if _, err := owner.Function(fn); err != nil {
+		return 0, err
+	}
+	if err := h.store.Check(); err != nil {
 		return 0, err
 	}
 	t, n := h.tenant(owner), 0
@@ -246,6 +257,9 @@ func (h *Hub) PauseFunction(ctx context.Context, owner *tenants.Tenant, fn strin
 // ResumeFunction resumes all paused executions of a function; it gives their number.
 func (h *Hub) ResumeFunction(ctx context.Context, owner *tenants.Tenant, fn string) (int, error) {
 	if _, err := owner.Function(fn); err != nil {
+		return 0, err
+	}
+	if err := h.store.Check(); err != nil {
 		return 0, err
 	}
 	t, n := h.tenant(owner), 0

@@ -22,6 +22,9 @@ func (r *Registry) Publish(ctx context.Context, t *Tenant, name string, p Public
 	if err := checkName("function", name); err != nil {
 		return nil, false, err
 	}
+	if err := r.store.Check(); err != nil { // now, and not after an install of minutes
+		return nil, false, err
+	}
 	tr, err := r.cfg.tree(p)
 	if err != nil {
 		return nil, false, err

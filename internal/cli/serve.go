@@ -17,6 +17,7 @@ import (
 	"github.com/livefn/livefn/hub"
 	"github.com/livefn/livefn/internal/samples"
 	"github.com/livefn/livefn/internal/store"
+	"github.com/livefn/livefn/internal/units"
 	"github.com/livefn/livefn/nodebridge"
 	"github.com/livefn/livefn/tenants"
 )
@@ -31,6 +32,7 @@ type ServeCmd struct {
 	Npm          string `help:"The npm program that installs packages." default:"npm" env:"LIVEFN_NPM"`
 	Bridges      int    `help:"Node processes for each tenant." default:"1" env:"LIVEFN_BRIDGES"`
 	AllowScripts bool   `help:"Run packages' lifecycle scripts on install; bridges and installs are not sandboxed yet." env:"LIVEFN_ALLOW_SCRIPTS"`
+	MinFree      string `help:"Room on the disk below which durable work is refused." default:"256MiB" env:"LIVEFN_MIN_FREE"`
 	LogLevel     string `help:"debug, info, warn or error." default:"info" enum:"debug,info,warn,error" env:"LIVEFN_LOG_LEVEL"`
 }
 
@@ -52,7 +54,11 @@ func (c *ServeCmd) Run(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("listen on %s: %w", c.Listen, err)
 	}
 	defer ln.Close()
-	st, err := store.Open(filepath.Join(c.Data, "store"), store.Options{})
+	minFree, err := units.ParseSize(c.MinFree)
+	if err != nil {
+		return fmt.Errorf("--min-free: %w", err)
+	}
+	st, err := store.Open(filepath.Join(c.Data, "store"), store.Options{MinFree: int64(minFree), Log: log})
 	if err != nil {
 		return err
 	}

@@ -2,36 +2,36 @@
 // transactions, so that one fsync acknowledges hundreds of them.
 //
 // The invariant: writes become durable in the order in which they were enqueued, each wholly or not at
-// all, and done is called after the fsync of the group that holds it. Where to look next: commit.go.
+// all, and done is called after the fsync of the group that holds it. An error that time can heal does
+// not end a decided write: the store is unavailable until it is on disk (outage.go). Where to look next:
+// commit.go.
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/options"
 	"golang.org/x/sync/errgroup"
 )
-
-// ErrNotFound is the answer to a key that is not there.
-var ErrNotFound = errors.New("key not found")
 
 // Options sets the store up. Zero values are the defaults, which were measured (docs/performance.md).
 type Options struct {
 	MemTableSize     int64         // bytes in memory before a table is written: 16 MiB
 	ValueLogFileSize int64         // bytes of one value-log file: 64 MiB
 	GroupRecords     int           // records after which a transaction takes no further write: 512
-	MaxQueued        int64         // bytes that may wait for the committer: 256 MiB; a write beyond fails with storage_unavailable
+	MaxQueued        int64         // bytes that may wait for the committer: 256 MiB; an offer beyond fails with storage_unavailable
+	MinFree          int64         // bytes free on the disk, below which the store is unavailable: 256 MiB; -1: none
+	WatchEvery       time.Duration // pause between looks at the disk while nothing is written: 1 s
+	RetryMax         time.Duration // longest pause between two tries to get well again: 5 s
 	GCEvery          time.Duration // pause between rounds of value-log garbage collection: 5 min
 	Log              *slog.Logger  // of Badger's warnings and errors: slog.Default
+
+	Free func() (bytes int64, err error) // says how much room the disk has: what the system says of the store's folder
 }
 
 func (o Options) withDefaults() Options {
@@ -47,6 +47,15 @@ func (o Options) withDefaults() Options {
 	if o.MaxQueued == 0 {
 		o.MaxQueued = 256 << 20
 	}
+	if o.MinFree == 0 {
+		o.MinFree = 256 << 20
+	}
+	if o.WatchEvery == 0 {
+		o.WatchEvery = time.Second
+	}
+	if o.RetryMax == 0 {
+		o.RetryMax = 5 * time.Second
+	}
 	if o.GCEvery == 0 {
 		o.GCEvery = 5 * time.Minute
 	}
@@ -58,8 +67,20 @@ func (o Options) withDefaults() Options {
 
 // Store is an open store. Reads work from Open to Close; writes while Run runs.
 type Store struct {
-	db   *badger.DB
-	opts Options
+	dir    string
+	opts   Options
+	disk   disk
+	engine engine
+
+	outage  atomic.Pointer[Outage]
+	trouble atomic.Pointer[error] // what Badger logged and did not return
+
+	// The committer's alone.
+	pending  []write // taken from queue, not on disk
+	readOnly bool    // the engine is
+	doubtful bool    // a commit failed: what the engine holds may not be what is on disk
+	pause    time.Duration
+	files    folderState
 
 	mu          sync.Mutex // guards all below
 	queue       []write
@@ -76,27 +97,18 @@ type Store struct {
 
 // Open opens the store in dir, which is made if need be. One process may have it open at a time.
 func Open(dir string, o Options) (*Store, error) {
-	o = o.withDefaults()
-	db, err := badger.Open(badger.DefaultOptions(dir).
-		WithSyncWrites(true). // the default loses acknowledged writes on power loss
-		WithMemTableSize(o.MemTableSize).
-		WithNumMemtables(2).
-		WithValueLogFileSize(o.ValueLogFileSize).
-		WithValueThreshold(1 << 10).
-		WithCompression(options.None).
-		WithBlockCacheSize(0). // of no use without compression
-		WithIndexCacheSize(0). // indices stay in memory
-		WithNumCompactors(2).
-		WithDetectConflicts(false). // one writer
-		WithMetricsEnabled(false).
-		WithLogger(badgerLog{o.Log}))
-	if err != nil && strings.Contains(err.Error(), "Another process is using this") { // Badger has no error value for it
-		return nil, fmt.Errorf("the store in %s is in use by another hub: stop that one, or give this one a data folder of its own: %w", dir, err)
+	return openOn(dir, o, func(d disk) disk { return d })
+}
+
+// openOn is Open on another disk than the real one.
+func openOn(dir string, o Options, of func(disk) disk) (*Store, error) {
+	s := &Store{dir: dir, opts: o.withDefaults(), disk: of(realDisk{dir, o.Free}), wake: make(chan struct{}, 1)}
+	s.engine.long, s.engine.giveWay = context.WithCancel(context.Background())
+	if err := s.begin(); err != nil {
+		s.engine.giveWay()
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open the store in %s: %w", dir, err)
-	}
-	return &Store{db: db, opts: o, wake: make(chan struct{}, 1)}, nil
+	return s, nil
 }
 
 // Run commits writes and collects the value log's garbage until ctx ends. Then it commits what is
@@ -108,7 +120,8 @@ func (s *Store) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Close closes the store, after Run has returned.
+// Close closes the store, after Run has returned. After a failed commit it leaves Badger as a crash
+// would, since Badger's own end waits until the disk takes everything.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	late := s.late
@@ -116,122 +129,15 @@ func (s *Store) Close() error {
 	if late != nil {
 		_ = late.Wait() // it has no error to give
 	}
-	if err := s.db.Close(); err != nil {
+	s.engine.giveWay()
+	switch {
+	case s.engine.db == nil:
+		return nil
+	case s.doubtful:
+		return errors.New("close the store: its disk fails; what was not acknowledged is lost")
+	}
+	if err := s.engine.db.Close(); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}
 	return nil
 }
-
-// collect runs Badger's value-log garbage collection, which rewrites a file once half of it is stale.
-// It runs beside the committer, since a rewrite takes as long as hundreds of groups. The race detector
-// reports that (Badger 4.9.6): the rewrite reads the newest version in memory without the lock of the
-// goroutine that raises it. An older version than the newest only makes compactions keep more meanwhile.
-func (s *Store) collect(ctx context.Context) error {
-	tick := time.NewTicker(s.opts.GCEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			for ctx.Err() == nil {
-				err := s.db.RunValueLogGC(0.5)
-				if err == nil {
-					continue
-				}
-				if !errors.Is(err, badger.ErrNoRewrite) && !errors.Is(err, badger.ErrRejected) {
-					s.opts.Log.Error("collect the value log's garbage", "error", err)
-				}
-				break
-			}
-		}
-	}
-}
-
-// Size gives the bytes on disk: tables and value log.
-func (s *Store) Size() (tables, valueLog int64) { return s.db.Size() }
-
-// Get reads a key's value; the caller owns it.
-func (s *Store) Get(key []byte) (value []byte, err error) {
-	err = s.db.View(func(txn *badger.Txn) error {
-		item, err := txn.Get(key)
-		if err != nil {
-			return err
-		}
-		value, err = item.ValueCopy(nil)
-		return err
-	})
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, ErrNotFound
-	}
-	return value, err
-}
-
-// Range selects keys for Scan.
-type Range struct {
-	Prefix   []byte
-	Start    []byte // where to begin: this key, or the next one there is; nil: the prefix's first (Reverse: last)
-	Reverse  bool
-	KeysOnly bool // values are nil
-}
-
-// Scan visits the keys of a range in order until f says that it wants no more or fails. Keys and
-// values are the caller's. f sees the store as it was when Scan began.
-func (s *Store) Scan(r Range, f func(k, v []byte) (more bool, err error)) error {
-	return s.db.View(func(txn *badger.Txn) error {
-		o := badger.DefaultIteratorOptions
-		o.Reverse, o.PrefetchValues = r.Reverse, !r.KeysOnly
-		start, skip := r.Start, []byte(nil)
-		if r.Reverse {
-			if after := successor(r.Prefix); start == nil || after != nil && bytes.Compare(start, after) >= 0 {
-				start, skip = after, after // Badger's own prefix option would make the iterator end at after
-			}
-			o.PrefetchValues = false // it would run on before the prefix
-		} else {
-			o.Prefix = r.Prefix
-			if bytes.Compare(start, r.Prefix) < 0 {
-				start = r.Prefix
-			}
-		}
-		it := txn.NewIterator(o)
-		defer it.Close()
-		it.Seek(start)
-		if skip != nil && it.Valid() && bytes.Equal(it.Item().Key(), skip) {
-			it.Next()
-		}
-		for ; it.ValidForPrefix(r.Prefix); it.Next() {
-			item := it.Item()
-			var v []byte
-			if !r.KeysOnly {
-				var err error
-				if v, err = item.ValueCopy(nil); err != nil {
-					return fmt.Errorf("read a value: %w", err)
-				}
-			}
-			if more, err := f(item.KeyCopy(nil), v); err != nil || !more {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// successor gives the first key after all that begin with prefix; nil if there is none.
-func successor(prefix []byte) []byte {
-	for i := len(prefix) - 1; i >= 0; i-- {
-		if prefix[i] != math.MaxUint8 {
-			after := bytes.Clone(prefix[:i+1])
-			after[i]++
-			return after
-		}
-	}
-	return nil
-}
-
-// badgerLog passes Badger's warnings and errors on, and its other words at debug level.
-type badgerLog struct{ log *slog.Logger }
-
-func (l badgerLog) Errorf(f string, a ...any)   { l.log.Error("badger: " + fmt.Sprintf(f, a...)) }
-func (l badgerLog) Warningf(f string, a ...any) { l.log.Warn("badger: " + fmt.Sprintf(f, a...)) }
-func (l badgerLog) Infof(f string, a ...any)    { l.log.Debug("badger: " + fmt.Sprintf(f, a...)) }
-func (l badgerLog) Debugf(f string, a ...any)   { l.log.Debug("badger: " + fmt.Sprintf(f, a...)) }

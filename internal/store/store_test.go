@@ -46,6 +46,12 @@ func open(t testing.TB, dir string, o Options) (s *Store, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, running(t, s)
+}
+
+// running runs a store until stop, at the latest in Cleanup.
+func running(t testing.TB, s *Store) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(bg)
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -62,7 +68,7 @@ func open(t testing.TB, dir string, o Options) (s *Store, stop func()) {
 		})
 	}
 	t.Cleanup(stop)
-	return s, stop
+	return stop
 }
 
 func put(k, v string) Op { return Op{Key: []byte(k), Value: []byte(v)} }
@@ -228,33 +234,6 @@ func TestWhatComesAfterTheEndIsRefusedInOrderAndFlushed(t *testing.T) {
 	}
 	s, _ = open(t, dir, Options{})
 	if got := all(t, s, Range{}); !reflect.DeepEqual(got, []string{"queued=1"}) {
-		t.Errorf("kept %v", got)
-	}
-}
-
-func TestAFailedCommitIsToldToEachWriteOfItsGroupAndTheNextOnesAreTried(t *testing.T) {
-	s, _ := open(t, t.TempDir(), Options{})
-	block := s.db.NewStreamWriter() // while it is prepared Badger refuses all commits
-	if err := block.Prepare(); err != nil {
-		t.Fatal(err)
-	}
-	results := make(chan error, 3)
-	for range 3 {
-		s.Enqueue([]Op{put("a", "1")}, func(err error) { results <- err })
-	}
-	for range 3 {
-		if err := <-results; !fault.Is(err, fault.StorageUnavailable) {
-			t.Errorf("%v", err)
-		}
-	}
-	if n, b := s.Queued(); n != 0 || b != 0 {
-		t.Errorf("still queued: %d records, %d bytes", n, b)
-	}
-	block.Cancel()
-	if err := s.Commit(bg, put("b", "1")); err != nil {
-		t.Error(err)
-	}
-	if got := all(t, s, Range{}); !reflect.DeepEqual(got, []string{"b=1"}) {
 		t.Errorf("kept %v", got)
 	}
 }
@@ -494,7 +473,7 @@ func BenchmarkPauses(b *testing.B) {
 							if grouped {
 								err = s.Commit(bg, ops(i)...)
 							} else {
-								txn := s.db.NewTransaction(true)
+								txn := s.engine.db.NewTransaction(true)
 								if err = s.set(txn, ops(i)); err == nil {
 									err = txn.Commit()
 								}

@@ -1,0 +1,116 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"runtime/debug"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/livefn/livefn/internal/fault"
+)
+
+// ErrNotFound is the answer to a key that is not there.
+var ErrNotFound = errors.New("key not found")
+
+// view has f read. Badger reads its files through memory: a page that the disk does not give is a
+// fault of the processor, which is made an error here.
+func (s *Store) view(f func(txn *badger.Txn) error) (err error) {
+	db, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.release()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		at, isFault := p.(interface{ Addr() uintptr })
+		if !isFault {
+			panic(p)
+		}
+		s.opts.Log.Error("the disk did not give a page of the store", "address", at.Addr())
+		err = fault.New(fault.StorageUnavailable, "The hub could not read its store: the disk did not give what was written there.")
+	}()
+	return db.View(f)
+}
+
+// Get reads a key's value; the caller owns it.
+func (s *Store) Get(key []byte) (value []byte, err error) {
+	err = s.view(func(txn *badger.Txn) error {
+		item, err := txn.Get(key)
+		if err != nil {
+			return err
+		}
+		value, err = item.ValueCopy(nil)
+		return err
+	})
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, ErrNotFound
+	}
+	return value, err
+}
+
+// Range selects keys for Scan.
+type Range struct {
+	Prefix   []byte
+	Start    []byte // where to begin: this key, or the next one there is; nil: the prefix's first (Reverse: last)
+	Reverse  bool
+	KeysOnly bool // values are nil
+}
+
+// Scan visits the keys of a range in order until f says that it wants no more or fails. Keys and
+// values are the caller's. f sees the store as it was when Scan began.
+func (s *Store) Scan(r Range, f func(k, v []byte) (more bool, err error)) error {
+	return s.view(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.Reverse, o.PrefetchValues = r.Reverse, false // a prefetch runs on goroutines of Badger's, where view could not catch a fault
+		start, skip := r.Start, []byte(nil)
+		if r.Reverse {
+			if after := successor(r.Prefix); start == nil || after != nil && bytes.Compare(start, after) >= 0 {
+				start, skip = after, after // Badger's own prefix option would make the iterator end at after
+			}
+		} else {
+			o.Prefix = r.Prefix
+			if bytes.Compare(start, r.Prefix) < 0 {
+				start = r.Prefix
+			}
+		}
+		it := txn.NewIterator(o)
+		defer it.Close()
+		it.Seek(start)
+		if skip != nil && it.Valid() && bytes.Equal(it.Item().Key(), skip) {
+			it.Next()
+		}
+		for ; it.ValidForPrefix(r.Prefix); it.Next() {
+			item := it.Item()
+			var v []byte
+			if !r.KeysOnly {
+				var err error
+				if v, err = item.ValueCopy(nil); err != nil {
+					return fmt.Errorf("read a value: %w", err)
+				}
+			}
+			if more, err := f(item.KeyCopy(nil), v); err != nil || !more {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// successor gives the first key after all that begin with prefix; nil if there is none.
+func successor(prefix []byte) []byte {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != math.MaxUint8 {
+			after := bytes.Clone(prefix[:i+1])
+			after[i]++
+			return after
+		}
+	}
+	return nil
+}
