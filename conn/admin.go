@@ -3,6 +3,7 @@ package conn
 import (
 	"github.com/valyala/fasthttp"
 
+	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/tenants"
 )
 
@@ -21,6 +22,22 @@ func (s *Server) adminTenant(ctx *fasthttp.RequestCtx, name string) (*tenants.Te
 		return nil, err
 	}
 	return s.tenants.Tenant(name)
+}
+
+// OnDrain has f called when the operator asks the hub to drain and end. It is set before Serve.
+func (s *Server) OnDrain(f func()) { s.onDrain = f }
+
+// drainHub has the hub pause what can pause, and end.
+func (s *Server) drainHub(ctx *fasthttp.RequestCtx, _ []string) error {
+	if err := s.admin(ctx); err != nil {
+		return err
+	}
+	if s.onDrain == nil {
+		return fault.New(fault.NotFound, "This hub does not take drains by HTTP.")
+	}
+	s.onDrain()
+	writeJSON(ctx, fasthttp.StatusAccepted, map[string]bool{"draining": true})
+	return nil
 }
 
 // tenantView is a tenant as the operator sees it.

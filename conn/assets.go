@@ -64,7 +64,7 @@ func (s *Server) healthz(ctx *fasthttp.RequestCtx, _ []string) error {
 
 // readyz says whether new work should come here.
 func (s *Server) readyz(ctx *fasthttp.RequestCtx, args []string) error {
-	if s.live.draining() {
+	if s.live.draining() || s.hub.Draining() {
 		return errDraining
 	}
 	if err := s.hub.CanWrite(); err != nil {

@@ -1,11 +1,13 @@
 package conn
 
 import (
+	"context"
 	"encoding/json"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/livefn/livefn/hub"
+	"github.com/livefn/livefn/tenants"
 )
 
 func (s *Server) listExecutions(ctx *fasthttp.RequestCtx, _ []string) error {
@@ -17,8 +19,17 @@ func (s *Server) listExecutions(ctx *fasthttp.RequestCtx, _ []string) error {
 	if err != nil {
 		return err
 	}
+	since, err := timeQuery(ctx, "since")
+	if err != nil {
+		return err
+	}
+	until, err := timeQuery(ctx, "until")
+	if err != nil {
+		return err
+	}
 	page, err := s.hub.Executions(t, hub.Filter{
-		Function: query(ctx, "function"), State: query(ctx, "state"), Limit: n, Cursor: query(ctx, "cursor"),
+		Function: query(ctx, "function"), State: query(ctx, "state"), Parent: query(ctx, "parent"),
+		Key: query(ctx, "key"), Trigger: query(ctx, "trigger"), Since: since, Until: until, Limit: n, Cursor: query(ctx, "cursor"),
 	})
 	if page.Items == nil {
 		page.Items = []hub.View{}
@@ -94,20 +105,28 @@ func (s *Server) sendEvent(ctx *fasthttp.RequestCtx, args []string) error {
 	return reply(ctx, true, s.hub.Send(s.life(), t, args[0], in.Type, in.Data))
 }
 
-func (s *Server) pauseFunction(ctx *fasthttp.RequestCtx, args []string) error {
+func (s *Server) retryExecution(ctx *fasthttp.RequestCtx, args []string) error {
 	t, err := s.tenant(ctx)
 	if err != nil {
 		return err
 	}
-	n, err := s.hub.PauseFunction(s.life(), t, args[0])
-	return reply(ctx, map[string]int{"pausing": n}, err)
+	v, err := s.hub.Retry(s.life(), t, args[0])
+	return reply(ctx, v, err)
 }
 
-func (s *Server) resumeFunction(ctx *fasthttp.RequestCtx, args []string) error {
-	t, err := s.tenant(ctx)
-	if err != nil {
-		return err
+// all answers a command on all executions of a function, or of the tenant where the path names none,
+// with the number of those that did it, under the word for it.
+func (s *Server) all(word string, do func(context.Context, *tenants.Tenant, string) (int, error)) handler {
+	return func(ctx *fasthttp.RequestCtx, args []string) error {
+		t, err := s.tenant(ctx)
+		if err != nil {
+			return err
+		}
+		fn := ""
+		if len(args) > 0 {
+			fn = args[0]
+		}
+		n, err := do(s.life(), t, fn)
+		return reply(ctx, map[string]int{word: n}, err)
 	}
-	n, err := s.hub.ResumeFunction(s.life(), t, args[0])
-	return reply(ctx, map[string]int{"resumed": n}, err)
 }

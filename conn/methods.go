@@ -22,6 +22,7 @@ func init() { // refers to itself through do
 		"pause":       (*Session).pause,
 		"resume":      (*Session).resume,
 		"cancel":      (*Session).cancel,
+		"retry":       (*Session).retry,
 		"send":        (*Session).send,
 		"subscribe":   (*Session).subscribe,
 		"unsubscribe": (*Session).unsubscribe,
@@ -122,6 +123,7 @@ func (s *Session) start(r *rpcRequest, c *call) {
 	p := params{r: r}
 	req := *s.request(&p)
 	req.Delay = p.duration("delay")
+	req.Priority = p.integer("priority")
 	if f := p.done(); f != nil {
 		c.invalid(f)
 		return
@@ -160,6 +162,12 @@ func (s *Session) cancel(r *rpcRequest, c *call) {
 	})
 }
 
+func (s *Session) retry(r *rpcRequest, c *call) {
+	s.act(r, c, func(ctx context.Context, id string) (hub.View, error) {
+		return s.srv.hub.Retry(ctx, s.caller.Load().Tenant, id)
+	})
+}
+
 // act is for methods that take an execution alone.
 func (s *Session) act(r *rpcRequest, c *call, f func(context.Context, string) (hub.View, error)) {
 	p := params{r: r}
@@ -187,7 +195,8 @@ func (s *Session) resume(r *rpcRequest, c *call) {
 func (s *Session) list(r *rpcRequest, c *call) {
 	p := params{r: r}
 	filter := hub.Filter{
-		Function: string(p.text("function")), State: string(p.text("state")),
+		Function: string(p.text("function")), State: string(p.text("state")), Parent: string(p.text("parent")),
+		Key: string(p.text("key")), Trigger: string(p.text("trigger")), Since: p.time("since"), Until: p.time("until"),
 		Limit: p.int("limit"), Cursor: string(p.text("cursor")),
 	}
 	if f := p.done(); f != nil {

@@ -70,16 +70,38 @@ func (p *params) bool(name string) bool {
 
 // int gives a whole number that is not negative; 0 if it is missing.
 func (p *params) int(name string) int {
+	n := p.integer(name)
+	if n < 0 {
+		p.wrong(name, "a whole number that is not negative")
+		return 0
+	}
+	return n
+}
+
+// integer gives a whole number; 0 if it is missing.
+func (p *params) integer(name string) int {
 	v := p.raw(name)
 	if v == nil {
 		return 0
 	}
 	n, err := strconv.Atoi(string(v))
-	if err != nil || n < 0 {
-		p.wrong(name, "a whole number that is not negative")
-		return 0
+	if err != nil {
+		p.wrong(name, "a whole number")
 	}
 	return n
+}
+
+// time gives a time in RFC 3339; the zero time if it is missing.
+func (p *params) time(name string) time.Time {
+	v := p.text(name)
+	if v == nil {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, string(v))
+	if err != nil {
+		p.wrong(name, "a time like 2026-01-02T03:04:05Z")
+	}
+	return t
 }
 
 // duration gives a duration as users write it; 0 if it is missing.

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -97,6 +98,18 @@ func limit(ctx *fasthttp.RequestCtx) (int, error) {
 		return 0, invalid("limit must be 1 to 1000.")
 	}
 	return n, nil
+}
+
+// timeQuery reads a time in RFC 3339 from the query; the zero time if it is missing.
+func timeQuery(ctx *fasthttp.RequestCtx, name string) (t time.Time, err error) {
+	v := query(ctx, name)
+	if v == "" {
+		return t, nil
+	}
+	if t, err = time.Parse(time.RFC3339, v); err != nil {
+		return t, invalid("%s must be a time like 2026-01-02T03:04:05Z.", name)
+	}
+	return t, nil
 }
 
 func query(ctx *fasthttp.RequestCtx, name string) string { return string(ctx.QueryArgs().Peek(name)) }

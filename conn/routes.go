@@ -34,6 +34,10 @@ func (s *Server) table() []route {
 	on("POST", "/v1/executions/{id}/pause", s.pauseExecution)
 	on("POST", "/v1/executions/{id}/resume", s.resumeExecution)
 	on("POST", "/v1/executions/{id}/cancel", s.cancelExecution)
+	on("POST", "/v1/executions/{id}/retry", s.retryExecution)
+	on("POST", "/v1/executions/pause", s.all("pausing", s.hub.PauseAll))
+	on("POST", "/v1/executions/resume", s.all("resumed", s.hub.ResumeAll))
+	on("POST", "/v1/executions/cancel", s.all("cancelled", s.hub.CancelAll))
 	on("POST", "/v1/executions/{id}/events", s.sendEvent)
 	on("GET", "/v1/executions/{id}/events", s.executionEvents)
 	on("GET", "/v1/streams/{pattern}/events", s.streamEvents)
@@ -42,8 +46,9 @@ func (s *Server) table() []route {
 	on("PUT", "/v1/functions/{function}", s.publish)
 	on("GET", "/v1/functions/{function}", s.getFunction)
 	on("DELETE", "/v1/functions/{function}", s.deleteFunction)
-	on("POST", "/v1/functions/{function}/pause", s.pauseFunction)
-	on("POST", "/v1/functions/{function}/resume", s.resumeFunction)
+	on("POST", "/v1/functions/{function}/pause", s.all("pausing", s.hub.PauseAll))
+	on("POST", "/v1/functions/{function}/resume", s.all("resumed", s.hub.ResumeAll))
+	on("POST", "/v1/functions/{function}/cancel", s.all("cancelled", s.hub.CancelAll))
 	on("GET", "/v1/functions/{function}/versions", s.listVersions)
 	on("GET", "/v1/functions/{function}/versions/{version}", s.getVersion)
 
@@ -54,6 +59,8 @@ func (s *Server) table() []route {
 	on("POST", "/v1/admin/tenants/{tenant}/keys", s.createKey)
 	on("GET", "/v1/admin/tenants/{tenant}/keys", s.listKeys)
 	on("DELETE", "/v1/admin/tenants/{tenant}/keys/{key}", s.deleteKey)
+
+	on("POST", "/v1/admin/drain", s.drainHub)
 
 	on("GET", "/v1/ws", s.upgrade)
 	on("GET", "/healthz", s.healthz)

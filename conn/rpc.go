@@ -12,7 +12,7 @@ const (
 )
 
 // maxParams is how many members params may have; no method takes as many.
-const maxParams = 8
+const maxParams = 12
 
 // rpcRequest is one request of a message. Its slices point into the message.
 type rpcRequest struct {

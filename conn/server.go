@@ -32,6 +32,8 @@ type Server struct {
 	group  group
 	wait   waiters
 	beats  atomic.Int64 // counts PingEvery
+
+	onDrain func() // nil: the operator can't ask for a drain
 }
 
 // New makes a server. It does nothing until Serve.

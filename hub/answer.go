@@ -16,6 +16,10 @@ type Request struct {
 	Key         string              // idempotency key; "" for none
 	Timeout     time.Duration       // the caller's own limit; 0: none
 	Delay       time.Duration       // of a durable start: how long it stays queued; 0: not
+	Priority    int                 // of a durable start: -100 to 100; higher goes first
+	Trigger     string              // what started it, if it was no caller; shown as trigger
+	Parent      string              // the execution that asked for it
+	Depth       int                 // how many executions above it asked for one another
 	Traceparent string              // W3C Trace Context, passed on to the function
 	Events      Subscriber          // nil, or told every event of the execution from the first on
 }

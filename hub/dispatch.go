@@ -10,10 +10,13 @@ import (
 // How a queued execution comes to run: the tenant gives out places, and a lost attempt is queued again.
 
 // admit gives a queued execution a place among the tenant's running ones, or lets it wait for one. One
-// whose start is delayed comes back when its time has come.
+// that may not run yet is left to its timer.
 func (t *tenant) admit(x *Execution) {
-	if left := x.notBefore() - now(); left > 0 {
-		time.AfterFunc(time.Duration(left)*time.Millisecond, func() { t.admit(x) })
+	x.mu.Lock()
+	later := x.rec.State == Queued && x.rec.NotBefore > now()
+	x.mu.Unlock()
+	if later {
+		x.evictIfIdle()
 		return
 	}
 	t.fill(0, x)
@@ -22,20 +25,24 @@ func (t *tenant) admit(x *Execution) {
 // leave gives a place back.
 func (t *tenant) leave() { t.fill(-1) }
 
-// fill changes the number of places taken, lets more wait, and gives the free places to those who wait
-// longest.
+// fill changes the number of places taken, lets more wait, and gives the free places to those who are
+// next.
 func (t *tenant) fill(change int, more ...*Execution) {
 	for {
 		t.mu.Lock()
 		t.running += change
-		t.waiting = append(t.waiting, more...)
-		if t.running >= t.hub.cfg.MaxDurable || len(t.waiting) == 0 || t.hub.stopped() {
+		for _, x := range more {
+			t.queue.push(x)
+		}
+		if t.running >= t.hub.cfg.MaxDurable || t.hub.stopped() || t.hub.draining.Load() {
 			t.mu.Unlock()
 			return
 		}
-		x := t.waiting[0]
-		t.waiting[0] = nil
-		t.waiting = t.waiting[1:]
+		x := t.queue.pop()
+		if x == nil {
+			t.mu.Unlock()
+			return
+		}
 		t.running++
 		t.mu.Unlock()
 		change, more = 0, nil
@@ -53,14 +60,25 @@ func (t *tenant) fill(change int, more ...*Execution) {
 	}
 }
 
-// notBefore is when the execution may run; a resume waits no longer.
-func (x *Execution) notBefore() int64 {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.rec.Attempt > 0 || x.rec.Snapshot != nil {
-		return 0
+// checkQueue refuses a start where too many wait already. What is queued otherwise (resumed, lost,
+// tried again) is never refused.
+func (t *tenant) checkQueue() error {
+	t.mu.Lock()
+	n := t.queue.len()
+	t.mu.Unlock()
+	if n >= t.hub.cfg.MaxWaiting {
+		return fault.New(fault.Overloaded, "%d durable executions wait for a place already.", n)
 	}
-	return x.rec.NotBefore
+	return nil
+}
+
+// abandonLocked decides an attempt's end without its function, which is told, but may run on for a
+// while. Two attempts of an execution must not run at once, so the next one waits for it, at most for
+// AbandonAfter: a function that takes no notice of hub.signal for longer is told apart by its attempt.
+func (x *Execution) abandonLocked() {
+	if x.run != nil && x.durable {
+		x.leaving, x.leaveBy = x.run, now()+x.t.hub.cfg.AbandonAfter.Milliseconds()
+	}
 }
 
 // leaveLocked gives back the execution's place; the caller calls place after it has unlocked x.
@@ -92,6 +110,11 @@ func (x *Execution) dispatch() dispatched {
 	if h.store.Check() != nil { // what runs meanwhile would run again after a crash
 		return noRoom
 	}
+	if left := x.leaveBy - now(); x.leaving != nil && left > 0 {
+		time.AfterFunc(time.Duration(left)*time.Millisecond, func() { x.t.admit(x) }) // or when it has left
+		return placeUnused
+	}
+	x.leaving = nil
 	r, err := x.t.route(versionRef(x.rec.Function, x.rec.Version))
 	if err != nil {
 		f := fault.From(err)
@@ -115,12 +138,7 @@ func (x *Execution) dispatch() dispatched {
 	if x.rec.StartedAt == 0 {
 		x.rec.StartedAt = now()
 	}
-	for _, m := range x.rec.Inbox {
-		if err := a.call.Send(0, m.Type, m.Data); err != nil {
-			h.log.Error("deliver a kept event", "execution", x.rec.ID, "type", m.Type, "error", err)
-		}
-	}
-	x.rec.Inbox = nil
+	x.deliverLocked(&a.call)
 	x.limitLocked(r.version, time.Duration(x.rec.Timeout)*time.Millisecond)
 	x.commitLocked(EventStarted, nil)
 	return placeTaken
@@ -132,36 +150,41 @@ func (x *Execution) lostLocked() (after func()) {
 	if x.durable && x.t.hub.stopped() {
 		return nil // its record says that it runs; the next start takes it up
 	}
-	if !x.durable || x.rec.Lost >= x.t.hub.cfg.MaxLost {
-		return x.failLocked(&Failure{Code: fault.BridgeLost, Message: "The Node process that ran this execution died."})
-	}
 	x.rec.Lost++
-	return x.requeueLocked(min(10*time.Second, 50*time.Millisecond<<min(x.rec.Lost, 10)))
-}
-
-// requeueLocked has an execution whose attempt came to nothing run again after a while.
-func (x *Execution) requeueLocked(delay time.Duration) (after func()) {
-	place := x.leaveLocked()
-	again := x.againLocked()
-	return func() {
-		place()
-		if again {
-			time.AfterFunc(delay, func() { x.t.admit(x) })
-		}
+	if !x.durable || x.rec.Lost > x.t.hub.cfg.MaxLost {
+		return x.failLocked(&Failure{Code: fault.BridgeLost, Message: bridgeLost})
 	}
+	return x.againLocked(lostDelay(x.rec.Lost), &Failure{Code: fault.BridgeLost, Message: bridgeLost})
 }
 
-// againLocked takes the step of a lost attempt and reports whether the execution is to run again.
-func (x *Execution) againLocked() bool {
-	pausing := x.rec.State == Pausing
+const bridgeLost = "The Node process that ran this execution died."
+
+// lostDelay doubles from 100 ms on, to 10 s.
+func lostDelay(lost int) time.Duration {
+	return min(10*time.Second, 50*time.Millisecond<<min(lost, 10))
+}
+
+// againLocked has an execution whose attempt came to nothing run again after a while. One that was
+// pausing is parked where it would have gone on: somebody wanted it paused. why may be nil.
+func (x *Execution) againLocked(delay time.Duration, why *Failure) (after func()) {
 	if x.moveLocked(stepLose) != nil {
-		return false
+		return func() {}
 	}
-	if pausing {
-		x.rec.Snapshot = &Snapshot{Reason: x.rec.PauseReason, At: now(), Args: x.rec.nextPayload()}
+	place := x.leaveLocked()
+	if x.rec.State == Paused {
+		x.rec.Snapshot = &Snapshot{Reason: x.rec.PauseReason, At: now(), Args: x.rec.nextPayload(), Pad: x.rec.pad()}
+		x.rec.PauseReason = ""
 		x.commitLocked(EventPaused, nil)
-		return false
+		return place
 	}
-	x.commitLocked(EventRetrying, nil)
-	return true
+	x.rec.NotBefore = 0
+	if delay > 0 {
+		x.rec.NotBefore = now() + delay.Milliseconds()
+	}
+	x.commitDataLocked(EventRetrying, lifecycleDataWith(&x.rec, why), func(err error) {
+		if err == nil {
+			x.t.admit(x)
+		}
+	})
+	return place
 }

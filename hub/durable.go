@@ -14,6 +14,9 @@ import (
 // Start accepts a durable execution: when it returns, the execution is on disk.
 func (h *Hub) Start(ctx context.Context, owner *tenants.Tenant, req *Request) (View, error) {
 	t := h.tenant(owner)
+	if h.draining.Load() {
+		return View{}, errDraining
+	}
 	if req.Key != "" {
 		x, err := t.invokeKeyed(req, nil)
 		if err != nil {
@@ -28,6 +31,9 @@ func (h *Hub) Start(ctx context.Context, owner *tenants.Tenant, req *Request) (V
 	return w.wait(ctx)
 }
 
+// maxPriority bounds priorities: -100 to 100.
+const maxPriority = 100
+
 // start decides a durable execution, which is on disk once the write is done, and then goes to a
 // bridge as soon as there is a place.
 func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) store.Op) (x *Execution, w *write, err error) {
@@ -35,6 +41,12 @@ func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) stor
 		return nil, nil, err
 	}
 	if err := t.checkPayload(req.Args); err != nil {
+		return nil, nil, err
+	}
+	if req.Priority < -maxPriority || req.Priority > maxPriority {
+		return nil, nil, fault.New(fault.InvalidRequest, "priority is -%d to %d.", maxPriority, maxPriority)
+	}
+	if err := t.checkQueue(); err != nil {
 		return nil, nil, err
 	}
 	r, err := t.route(req.Function)
@@ -45,6 +57,7 @@ func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) stor
 	x.durable = true
 	x.rec.State = Queued
 	x.rec.Key = req.Key
+	x.rec.Priority = req.Priority
 	if req.Delay > 0 {
 		x.rec.NotBefore = x.rec.CreatedAt + req.Delay.Milliseconds()
 	}
@@ -55,7 +68,7 @@ func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) stor
 	if to != nil {
 		x.repliers = append(x.repliers, to)
 	}
-	ops := []store.Op{{Key: functionKey(t.name, x.rec.Function, x.rec.ID)}}
+	ops := x.indexOps()
 	for _, f := range more {
 		ops = append(ops, f(x))
 	}
@@ -78,6 +91,18 @@ func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) stor
 	}, ops...)
 	x.mu.Unlock()
 	return x, w, nil
+}
+
+// indexEnded is the value of the index entry of an execution that has ended; of others it is empty.
+const indexEnded = "e"
+
+// indexOps gives the entries under which a durable execution is found, apart from its record.
+func (x *Execution) indexOps() []store.Op {
+	ops := []store.Op{{Key: functionKey(x.t.name, x.rec.Function, x.rec.ID)}}
+	if x.rec.Parent != "" {
+		ops = append(ops, store.Op{Key: childKey(x.t.name, x.rec.Parent, x.rec.ID)})
+	}
+	return ops
 }
 
 func (t *tenant) checkPayload(p []byte) error {

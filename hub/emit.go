@@ -72,7 +72,9 @@ func (x *Execution) writeEventLocked(eventType string, data []byte) {
 	x.rec.Offset++
 	ev := &Event{Stream: x.stream.name, Offset: x.rec.Offset, Type: eventType, Time: now(), Data: data}
 	s, h := x.stream, x.t.hub
+	x.pending++
 	h.store.Enqueue([]store.Op{x.eventOp(ev)}, func(err error) {
+		x.writtenOne()
 		if err != nil {
 			h.log.Error("write an event", "execution", x.rec.ID, "offset", ev.Offset, "error", err)
 			return
@@ -101,12 +103,24 @@ func (x *Execution) commitDataLocked(eventType string, data []byte, after func(e
 		ev = &Event{Stream: s.name, Offset: x.rec.Offset, Type: eventType, Time: now(), Data: data}
 		more = append(more, x.eventOp(ev))
 	}
+	more = append(more, x.timerOpsLocked()...)
+	if x.rec.State.Ended() {
+		more = append(more, x.inbox.drop(x, func(*message) bool { return true })...)
+	} else {
+		more = append(more, x.unwrittenLocked()...)
+	}
+	x.rec.Sent = x.inbox.top
 	r := x.rec
 	enqueue := h.store.Enqueue
 	if x.beginsLocked() {
 		enqueue = h.store.Offer
 	}
+	x.pending++
 	enqueue(append(more, x.recordOps(&r)...), func(err error) {
+		x.writtenOne()
+		if err == nil && r.Timer != 0 {
+			h.timers.written(r.Timer)
+		}
 		if err != nil {
 			x.commitFailed(&r, err)
 		} else {
@@ -125,6 +139,28 @@ func (x *Execution) commitDataLocked(eventType string, data []byte, after func(e
 		}
 		x.evictIfIdle()
 	})
+}
+
+// writtenOne says that a write of the execution is over.
+func (x *Execution) writtenOne() {
+	x.mu.Lock()
+	x.pending--
+	x.mu.Unlock()
+}
+
+// enqueueLocked writes what is no transition.
+func (x *Execution) enqueueLocked(ops ...store.Op) *write {
+	w := newWrite(x.t.hub)
+	x.pending++
+	x.t.hub.store.Enqueue(ops, func(err error) {
+		x.writtenOne()
+		if w.err = err; err == nil {
+			w.view = View{x.shown.Load()}
+		}
+		close(w.done)
+		x.evictIfIdle()
+	})
+	return w
 }
 
 // show makes r what users see, and gives those who are to be told of it.
@@ -146,9 +182,11 @@ type write struct {
 	hub  *Hub
 }
 
+func newWrite(h *Hub) *write { return &write{hub: h, done: make(chan struct{})} }
+
 // writeLocked is commitLocked for those who wait for it.
 func (x *Execution) writeLocked(eventType string, after func(err error), more ...store.Op) *write {
-	w := &write{done: make(chan struct{}), hub: x.t.hub}
+	w := newWrite(x.t.hub)
 	x.commitLocked(eventType, func(err error) {
 		w.err = err
 		if err == nil {
@@ -162,7 +200,8 @@ func (x *Execution) writeLocked(eventType string, after func(err error), more ..
 	return w
 }
 
-// recordOps writes a record, its large payloads once, and its place among those to run at start-up.
+// recordOps writes a record, its large payloads once, and its places in the indices that its state
+// decides about.
 func (x *Execution) recordOps(r *Record) []store.Op {
 	var ops []store.Op
 	for name, p := range r.payloads() {
@@ -171,10 +210,34 @@ func (x *Execution) recordOps(r *Record) []store.Op {
 			ops = append(ops, store.Op{Key: blobKey(x.t.name, r.ID, name), Value: p.Data})
 		}
 	}
-	parked := r.State == Paused || r.State.Ended()
+	var blob string
+	if r.Snapshot != nil && r.Snapshot.Args != nil {
+		blob = r.Snapshot.Args.blob
+	}
+	if x.blob != blob && x.blob != "" && (r.Args == nil || r.Args.blob != x.blob) {
+		ops = append(ops, store.Op{Key: blobKey(x.t.name, r.ID, x.blob), Delete: true})
+	}
+	x.blob = blob
+	if r.State.Ended() {
+		ops = append(ops, store.Op{Key: functionKey(x.t.name, r.Function, r.ID), Value: []byte(indexEnded)})
+	}
 	return append(ops,
 		store.Op{Key: executionKey(x.t.name, r.ID), Value: encodeRecord(r)},
-		store.Op{Key: queuedKey(x.t.name, r.ID), Delete: parked})
+		store.Op{Key: queuedKey(x.t.name, r.ID), Delete: !r.atStart()})
+}
+
+// atStart reports whether the hub's next start takes the execution up.
+func (r *Record) atStart() bool {
+	switch r.State {
+	case Queued:
+		return r.NotBefore == 0 // else its timer does
+	case Running, Pausing:
+		return true
+	case Paused:
+		return r.Snapshot != nil && resumesItself(r.Snapshot.Reason)
+	default:
+		return false
+	}
 }
 
 // tell answers those who wait, on the committer. One that goes on waiting after a pause is kept.

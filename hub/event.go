@@ -15,6 +15,7 @@ const (
 	EventPaused       = "execution.paused"
 	EventPauseTimeout = "execution.pause_timeout"
 	EventPauseRefused = "execution.pause_refused" // the resume arguments have no JSON form; it goes on
+	EventCheckpoint   = "execution.checkpoint"
 	EventResumed      = "execution.resumed"
 	EventRetrying     = "execution.retrying"
 	EventSucceeded    = "execution.succeeded"

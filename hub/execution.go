@@ -56,7 +56,8 @@ const (
 	stepSucceed
 	stepFail
 	stepCancel
-	stepLose // the bridge died, or the hub did, and it can run again
+	stepLose  // the attempt came to nothing, and it can run again
+	stepRetry // somebody had one that ended tried again
 )
 
 // transitions is every legal move; what is not here is refused.
@@ -65,6 +66,9 @@ var transitions = map[State]map[step]State{
 	Running: {stepPause: Pausing, stepPark: Paused, stepSucceed: Succeeded, stepFail: Failed, stepCancel: Cancelled, stepLose: Queued},
 	Pausing: {stepPark: Paused, stepGoOn: Running, stepSucceed: Succeeded, stepFail: Failed, stepCancel: Cancelled, stepLose: Paused},
 	Paused:  {stepResume: Queued, stepCancel: Cancelled},
+
+	Failed:    {stepRetry: Queued},
+	Cancelled: {stepRetry: Queued},
 }
 
 // next gives the state that step leads to, or a conflict that says where the execution is.
@@ -83,11 +87,17 @@ type Execution struct {
 	rec        Record     // decided
 	durable    bool
 	run        *attempt // the current attempt; nil while queued, parked or ended
+	leaving    *attempt // an attempt whose end was decided without it, and whose function may still run
+	leaveBy    int64    // when leaving is waited for no longer
 	stream     *stream  // nil for a call until somebody needs it
 	repliers   []Replier
 	pauseTimer *time.Timer
 	limitTimer *time.Timer // the caller's or function's timeout
+	inbox      inbox       // events sent to it that its snapshot does not account for
+	blob       string      // the key of its snapshot's arguments, if they have one
+	pending    int         // writes that are not on disk yet
 	evicted    bool        // no longer in tenant.live: look it up again
+	forgotten  bool        // being deleted: it is not there any more
 	dropped    int         // events that found the store's queue full since the last that did not
 	admitted   bool        // holds one of the tenant's places for durable executions
 
@@ -104,8 +114,10 @@ type Execution struct {
 
 // attempt is one try at running an execution; it receives the frames of its call.
 type attempt struct {
-	x    *Execution
-	call nodebridge.Call
+	x        *Execution
+	call     nodebridge.Call
+	children children
+	asked    atomic.Int32 // requests of the function that are being answered
 }
 
 // ID gives the execution's id, a ULID.
@@ -134,13 +146,15 @@ func (x *Execution) moveLocked(st step) error {
 		if x.durable || x.stream != nil || x.t.lifecycle.Load() > 0 {
 			x.rec.EndedAt = now() // nobody asks for that of another call: it is over when it ends
 		}
-		x.rec.Inbox = nil
 	}
 	if st != stepPause && st != stepDispatch && x.pauseTimer != nil {
 		x.pauseTimer.Stop()
 		x.pauseTimer = nil
 	}
 	if to != Running && to != Pausing {
+		if a := x.run; a != nil && a.children.used.Load() && (st == stepCancel || !to.Ended()) {
+			a.cancelChildren(st == stepCancel)
+		}
 		x.run = nil
 		if x.limitTimer != nil {
 			x.limitTimer.Stop()

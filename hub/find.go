@@ -15,7 +15,10 @@ import (
 
 // find gives the execution's one owner in memory, loading it from the store if it is parked. An ended
 // one is loaded for the caller alone: nothing about it changes any more.
-func (t *tenant) find(id string) (*Execution, error) {
+func (t *tenant) find(id string) (*Execution, error) { return t.findOr(id, false) }
+
+// findOr is find that, if keep is true, also makes the caller an owner of an ended execution.
+func (t *tenant) findOr(id string, keep bool) (*Execution, error) {
 	if x, ok := t.live.Load(id); ok {
 		return x, nil
 	}
@@ -31,7 +34,7 @@ func (t *tenant) find(id string) (*Execution, error) {
 		if x, fail = t.load(id); fail != nil {
 			return nil, true
 		}
-		if x.rec.State.Ended() {
+		if x.rec.State.Ended() && !keep {
 			ended = x
 			return nil, true
 		}
@@ -69,6 +72,12 @@ func (t *tenant) load(id string) (*Execution, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the events of %s: %w", id, err)
 		}
+	}
+	if err := x.readInbox(); err != nil {
+		return nil, err
+	}
+	if r.Snapshot != nil && r.Snapshot.Args != nil {
+		x.blob = r.Snapshot.Args.blob
 	}
 	x.shown.Store(r)
 	s := x.streamLocked(nil)
@@ -134,16 +143,14 @@ func (t *tenant) command(ctx context.Context, id string, f func(x *Execution) (*
 	return v, err
 }
 
-// evictIfIdle gives up a parked or ended execution that nobody watches or waits for, once everything
-// about it is on disk.
+// evictIfIdle gives up an execution that is parked, ended or delayed and that nobody watches or waits
+// for, once everything about it is on disk.
 func (x *Execution) evictIfIdle() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !x.durable || x.evicted || x.run != nil || (x.rec.State != Paused && !x.rec.State.Ended()) || len(x.repliers) > 0 {
-		return
-	}
-	if r := x.shown.Load(); r == nil || r.State != x.rec.State || r.Attempt != x.rec.Attempt || len(r.Inbox) != len(x.rec.Inbox) {
-		return // a write is under way; its callback comes here again
+	idle := x.rec.State == Paused || x.rec.State.Ended() || x.rec.State == Queued && x.rec.NotBefore > 0
+	if !x.durable || x.evicted || !idle || x.run != nil || x.leaving != nil || len(x.repliers) > 0 || x.pending > 0 {
+		return // what is pending comes here again
 	}
 	x.stream.mu.Lock()
 	watched := len(x.stream.subs) > 0
@@ -190,14 +197,23 @@ func (t *tenant) await(id string, to Replier) (*Execution, error) {
 }
 
 // own gives the execution's one owner, locked.
-func (t *tenant) own(id string) (*Execution, error) {
+func (t *tenant) own(id string) (*Execution, error) { return t.ownOr(id, false) }
+
+// ownEnded is own for those who may change an execution that has ended.
+func (t *tenant) ownEnded(id string) (*Execution, error) { return t.ownOr(id, true) }
+
+func (t *tenant) ownOr(id string, keep bool) (*Execution, error) {
 	for {
-		x, err := t.find(id)
+		x, err := t.findOr(id, keep)
 		if err != nil {
 			return nil, err
 		}
 		x.mu.Lock()
-		if !x.evicted {
+		switch {
+		case x.forgotten:
+			x.mu.Unlock()
+			return nil, unknownExecution(id)
+		case !x.evicted:
 			return x, nil
 		}
 		x.mu.Unlock() // parked or ended since find: whoever evicts it takes it out of live, too

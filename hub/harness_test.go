@@ -2,9 +2,11 @@ package hub
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -73,9 +75,6 @@ func (s *scripted) Carry(kind nodebridge.Kind, id uint32, payload []byte) {
 	s.mu.Lock()
 	r := s.runs[id]
 	s.mu.Unlock()
-	if kind == nodebridge.Send {
-		payload = payload[8:] // the event's number
-	}
 	r.in <- frameIn{kind, string(payload)}
 }
 
@@ -100,10 +99,21 @@ func (r *run) receive(kind nodebridge.Kind, payload string) {
 
 func (r *run) result(js string)      { r.receive(nodebridge.Result, "\x00"+js) }
 func (r *run) emit(typ, data string) { r.receive(nodebridge.Event, string(rune(len(typ)))+typ+data) }
-func (r *run) paused(args string)    { r.receive(nodebridge.Paused, "\x00\x00"+args) }
+func (r *run) paused(args string)    { r.parked("", args) }
+func (r *run) checkpoint(number uint32, meta, args string) {
+	b := append(binary.LittleEndian.AppendUint32(nil, number), byte(nodebridge.OpCheckpoint), byte(len(meta)), byte(len(meta)>>8))
+	r.receive(nodebridge.Request, string(b)+meta+args)
+}
+func (r *run) parked(meta, args string) {
+	r.receive(nodebridge.Paused, string([]byte{byte(len(meta)), byte(len(meta) >> 8)})+meta+args)
+}
 func (r *run) fail(message string) {
 	r.receive(nodebridge.Error, `{"code":"function_error","name":"Error","message":"`+message+`","stack":"Error"}`)
 }
+
+// number is how a Send frame writes an event's number.
+func number(n uint64) string { return string(binary.LittleEndian.AppendUint64(nil, n)) }
+
 func (r *run) lost() { r.receive(nodebridge.Lost, "") }
 func (r *run) told(k nodebridge.Kind) string {
 	r.t.Helper()
@@ -207,6 +217,21 @@ func (w *world) start(args string) (View, *run) {
 		w.t.Fatal(err)
 	}
 	return v, w.bridges.wait(w.t)
+}
+
+// keys gives the store's keys in which an execution's id stands.
+func (w *world) keys(id string) (keys []string) {
+	w.t.Helper()
+	err := w.store.Scan(store.Range{Prefix: []byte("h/"), KeysOnly: true}, func(k, _ []byte) (bool, error) {
+		if strings.Contains(string(k), id) {
+			keys = append(keys, string(k))
+		}
+		return true, nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return keys
 }
 
 func (w *world) view(id string) map[string]any {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/puzpuzpuz/xsync/v3"
@@ -24,11 +25,17 @@ type Config struct {
 	MaxPayload    int           // bytes of a durable execution's arguments, resume arguments or result: 16 MiB
 	MaxDurable    int           // durable executions of one tenant that run at once: 10,000; more wait in the queue
 	MaxQueued     int64         // bytes that wait for the store's next group, above which events of durable executions are dropped: 64 MiB
-	MaxInbox      int           // events kept for an execution that does not run: 1,000
+	MaxWaiting    int           // durable executions of one tenant that wait for a place: 100,000; further starts are refused
+	MaxInbox      int           // events kept for an execution until its next snapshot: 1,000; one that runs loses the oldest beyond
+	MaxInboxBytes int           // bytes of them: 4 MiB
+	MaxDepth      int           // how deep functions may call each other: 64
+	MaxChildren   int           // executions, and other answers, that one execution may wait for at once: 1,000
 	MaxLost       int           // times an execution may lose its bridge before it fails: 5
 	PauseTimeout  time.Duration // how long a function may take to pause, where its settings say nothing: 30 s
 	CallArgs      int           // bytes up to which a running call shows its arguments: 4 KiB; -1: none
 	KeyTTL        time.Duration // how long an idempotency key holds: 24 h
+	KeepEnded     time.Duration // how long an ended durable execution is kept: 7 days; -1: for ever. One with a key is kept as long as the key holds
+	AbandonAfter  time.Duration // how long the next attempt waits for a function that was cancelled or ran out of time to end: 30 s
 	RetryOverload time.Duration // pause before a durable execution that found no room tries again: 100 ms
 	StoreWait     time.Duration // how long those wait for a decided transition whose record the store cannot write: 5 s
 }
@@ -45,7 +52,11 @@ func (c Config) withDefaults() Config {
 	if c.MaxQueued == 0 {
 		c.MaxQueued = 64 << 20
 	}
+	or(&c.MaxWaiting, 100_000)
 	or(&c.MaxInbox, 1_000)
+	or(&c.MaxInboxBytes, 4<<20)
+	or(&c.MaxDepth, 64)
+	or(&c.MaxChildren, 1_000)
 	or(&c.MaxLost, 5)
 	or(&c.CallArgs, 4<<10)
 	orDuration := func(v *time.Duration, d time.Duration) {
@@ -55,6 +66,8 @@ func (c Config) withDefaults() Config {
 	}
 	orDuration(&c.PauseTimeout, 30*time.Second)
 	orDuration(&c.KeyTTL, 24*time.Hour)
+	orDuration(&c.KeepEnded, 7*24*time.Hour)
+	orDuration(&c.AbandonAfter, 30*time.Second)
 	orDuration(&c.RetryOverload, 100*time.Millisecond)
 	orDuration(&c.StoreWait, 5*time.Second)
 	return c
@@ -71,8 +84,10 @@ type Hub struct {
 
 	ids     *ids
 	tenants *xsync.MapOf[string, *tenant]
+	timers  *timers
 	batch   nodebridge.Batch // what the store's callbacks touched; the committer's alone
 
+	draining atomic.Bool   // nothing new is accepted or begun
 	ready    chan struct{} // closed once Run has recovered what the last process left
 	mu       sync.Mutex    // guards stopping, and tasks.Add against tasks.Wait
 	stopping bool
@@ -84,7 +99,7 @@ type Hub struct {
 func New(cfg Config, st *store.Store, registry *tenants.Registry, bridges Bridges, log *slog.Logger) *Hub {
 	h := &Hub{
 		cfg: cfg.withDefaults(), log: log, store: st, registry: registry, bridges: bridges, epoch: newEpoch(), ids: newIDs(),
-		tenants: xsync.NewMapOf[string, *tenant](), ready: make(chan struct{}), stop: make(chan struct{}),
+		tenants: xsync.NewMapOf[string, *tenant](), timers: newTimers(), ready: make(chan struct{}), stop: make(chan struct{}),
 	}
 	st.OnCommitted(h.batch.Flush)
 	registry.SetCheck(h.check)
@@ -101,7 +116,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	close(h.ready)
 	h.spawn(h.watchStore)
-	<-ctx.Done()
+	if err := h.runTimers(ctx); err != nil {
+		return err
+	}
 	h.mu.Lock()
 	h.stopping = true
 	close(h.stop)

@@ -465,10 +465,10 @@ func TestAnEventSentWhilePausedIsDeliveredOnResume(t *testing.T) {
 	if err := w.hub.Send(bg, w.owner, v.ID(), "speed", json.RawMessage(`1`)); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.told(nodebridge.Send); got != "\x05speed1" {
+	if got := r.told(nodebridge.Send); got != number(1)+"\x05speed1" {
 		t.Errorf("told %q", got)
 	}
-	r.paused(`[]`)
+	r.parked(`{"seen":1}`, `[]`)
 	w.await(v.ID())
 	for i := range 2 {
 		if err := w.hub.Send(bg, w.owner, v.ID(), "speed", fmt.Appendf(nil, "%d", i+2)); err != nil {
@@ -480,7 +480,7 @@ func TestAnEventSentWhilePausedIsDeliveredOnResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = w.bridges.wait(t)
-	if a, b := r.told(nodebridge.Send), r.told(nodebridge.Send); a != "\x05speed2" || b != "\x05speed3" {
+	if a, b := r.told(nodebridge.Send), r.told(nodebridge.Send); a != number(2)+"\x05speed2" || b != number(3)+"\x05speed3" {
 		t.Errorf("told %q, %q", a, b)
 	}
 	r.result(`1`)

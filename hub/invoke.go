@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/livefn/livefn/internal/fault"
@@ -15,6 +16,9 @@ import (
 // key it is a durable execution, at most one per key.
 func (h *Hub) Invoke(owner *tenants.Tenant, req *Request, to Replier) (*Execution, error) {
 	t := h.tenant(owner)
+	if h.draining.Load() {
+		return nil, errDraining
+	}
 	if req.Key != "" {
 		return t.invokeKeyed(req, to)
 	}
@@ -76,22 +80,25 @@ func (t *tenant) newExecution(r *route, req *Request) *Execution {
 	at := now()
 	x.rec = Record{
 		ID: t.hub.ids.next(at, &x.id), Function: r.version.Function, Version: r.version.Number, CreatedAt: at,
-		Traceparent: req.Traceparent, Timeout: req.Timeout.Milliseconds(), Epoch: t.hub.epoch,
+		Trigger: strings.Clone(req.Trigger), Parent: req.Parent, Depth: req.Depth, Traceparent: req.Traceparent, Timeout: req.Timeout.Milliseconds(), Epoch: t.hub.epoch,
 	}
 	return x
 }
 
 // callMeta is the frame's meta (nodebridge/doc.go), nil for a plain first attempt.
 func callMeta(r *Record) []byte {
-	if r.Attempt <= 1 && r.Snapshot == nil && r.Trigger == "" && r.Traceparent == "" {
+	if r.Attempt <= 1 && r.Snapshot == nil && r.Trigger == "" && r.Traceparent == "" && r.Parent == "" {
 		return nil
 	}
 	b, err := json.Marshal(struct {
 		Attempt     int    `json:"attempt,omitempty"`
 		Resumed     bool   `json:"resumed,omitempty"`
+		Arguments   int    `json:"arguments,omitempty"`
 		Trigger     string `json:"trigger,omitempty"`
+		Parent      string `json:"parent,omitempty"`
+		Depth       int    `json:"depth,omitempty"`
 		Traceparent string `json:"traceparent,omitempty"`
-	}{r.Attempt, r.Snapshot != nil, r.Trigger, r.Traceparent})
+	}{r.Attempt, r.Snapshot != nil, r.pad(), r.Trigger, r.Parent, r.Depth, r.Traceparent})
 	if err != nil { // strings and numbers
 		panic(err)
 	}
@@ -121,9 +128,11 @@ func (a *attempt) expire(limit time.Duration) {
 	}
 	call := &a.call
 	f := &Failure{Code: fault.Timeout, Message: "The function did not answer within " + limit.String() + "."}
-	end := x.failLocked(f)
+	x.abandonLocked()
+	end := x.attemptFailedLocked(f)
 	x.mu.Unlock()
 	call.Cancel("timeout")
+	a.cancelChildren(true)
 	end()
 }
 
@@ -132,7 +141,15 @@ func (a *attempt) Receive(f nodebridge.Frame, b *nodebridge.Batch) {
 	x := a.x
 	x.mu.Lock()
 	if x.run != a { // an older attempt, or one whose end was decided without it
+		admit := x.leaving == a && f.Kind.Final()
+		if admit {
+			x.leaving = nil
+		}
 		x.mu.Unlock()
+		if admit {
+			x.t.admit(x)
+			x.evictIfIdle()
+		}
 		return
 	}
 	var after func() // what must not be done under x.mu
@@ -146,11 +163,9 @@ func (a *attempt) Receive(f nodebridge.Frame, b *nodebridge.Batch) {
 	case nodebridge.Refused:
 		x.refusedLocked(f.Payload)
 	case nodebridge.Paused:
-		_, args, _ := nodebridge.SplitMeta(f.Payload)
-		after = x.parkLocked(&Payload{Encoding: nodebridge.JSON, Data: bytes.Clone(args)}, b)
+		after = x.parkLocked(f.Payload, b)
 	case nodebridge.Request:
-		number, _, _ := nodebridge.SplitRequest(f.Payload)
-		a.call.RespondFault(number, fault.New(fault.NotFound, "This hub does not do that."))
+		after = a.requestLocked(f.Payload, b)
 	case nodebridge.Error:
 		after = x.errorLocked(decodeFailure(f.Payload))
 	case nodebridge.Lost:
@@ -243,9 +258,9 @@ func (x *Execution) endLocked(st step, eventType string) (end func()) {
 // the time that calls may wait for one has not run: it is queued again.
 func (x *Execution) errorLocked(f *Failure) (after func()) {
 	if f.Code == fault.Overloaded && x.durable {
-		return x.requeueLocked(x.t.hub.cfg.RetryOverload)
+		return x.againLocked(x.t.hub.cfg.RetryOverload, nil)
 	}
-	return x.failLocked(f)
+	return x.attemptFailedLocked(f)
 }
 
 func decodeFailure(p []byte) *Failure {

@@ -9,7 +9,10 @@ import (
 //
 //	h/x/<tenant>/<execution>                    execution record (record.go)
 //	h/f/<tenant>/<function>/<execution>         empty: the executions of a function
-//	h/q/<tenant>/<execution>                    empty: not parked and not ended: to be run at start-up
+//	h/q/<tenant>/<execution>                    empty: to be taken up at start-up, without waiting for a timer
+//	h/c/<tenant>/<execution>/<execution>        empty: the durable children of an execution
+//	h/i/<tenant>/<execution>/<u64 number>       event sent to an execution (inbox.go)
+//	h/t/<u64 ms since 1970>/<tenant>/<execution>  empty: when to look at an execution (timer.go)
 //	h/e/<tenant>/<execution>/<u64 offset>       event of an execution's stream (events.go)
 //	h/b/<tenant>/<execution>/<name>             a payload too large for the record
 //	h/k/<tenant>/<idempotency key, hex sha256>  idempotency record, expires after 24 h
@@ -29,13 +32,30 @@ func eventKey(tenant, id string, offset uint64) []byte {
 func eventsPrefix(tenant, id string) []byte       { return key("h/e", tenant, id, "") }
 func blobKey(tenant, id, name string) []byte      { return key("h/b", tenant, id, name) }
 func idempotencyKey(tenant, digest string) []byte { return key("h/k", tenant, digest) }
+func childKey(tenant, parent, id string) []byte   { return key("h/c", tenant, parent, id) }
+func childrenPrefix(tenant, parent string) []byte { return key("h/c", tenant, parent, "") }
+func blobsPrefix(tenant, id string) []byte        { return key("h/b", tenant, id, "") }
+func inboxPrefix(tenant, id string) []byte        { return key("h/i", tenant, id, "") }
+func inboxKey(tenant, id string, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(inboxPrefix(tenant, id), number)
+}
+func timersPrefix() []byte { return []byte("h/t/") }
+func timerKey(at int64, tenant, id string) []byte {
+	return append(binary.BigEndian.AppendUint64(timersPrefix(), uint64(at)), key("", tenant, id)...) //nolint:gosec // after 1970
+}
+func timerOfKey(k []byte) dueTimer {
+	at := binary.BigEndian.Uint64(k[len(timersPrefix()):])
+	tenant, id := lastTwo(string(k))
+	return dueTimer{int64(at), tenant, id} //nolint:gosec // timerKey made it
+}
 func offsetOfEventKey(k []byte) uint64            { return binary.BigEndian.Uint64(k[len(k)-8:]) }
 func executionOfKey(k []byte) (tenant, id string) { return lastTwo(string(k)) }
 func key(parts ...string) []byte                  { return []byte(strings.Join(parts, "/")) }
 
-// tenantPrefixes gives the prefixes of everything that belongs to a tenant.
+// tenantPrefixes gives the prefixes of everything that belongs to a tenant, but for timers: one of an
+// execution that is gone does nothing.
 func tenantPrefixes(tenant string) (prefixes [][]byte) {
-	for _, p := range []string{"h/x", "h/f", "h/q", "h/e", "h/b", "h/k"} {
+	for _, p := range []string{"h/x", "h/f", "h/q", "h/e", "h/b", "h/k", "h/c", "h/i"} {
 		prefixes = append(prefixes, key(p, tenant, ""))
 	}
 	return prefixes

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/internal/store"
@@ -22,9 +25,18 @@ const (
 type Filter struct {
 	Function string
 	State    string // a state's name
-	Limit    int    // 1 to 1,000; 0: 50
-	Cursor   string // the Next of the page before
+	Parent   string // id of the execution that asked for them
+	Key      string // idempotency key
+	Trigger  string
+	Since    time.Time // created at or after
+	Until    time.Time // created before
+	Limit    int       // 1 to 1,000; 0: 50
+	Cursor   string    // the Next of the page before
 }
+
+// scanMax is how many stored executions one page looks at: of a rare kind, a page may have few or none
+// and still a Next.
+const scanMax = 10_000
 
 // Page is a part of a list, newest first.
 type Page struct {
@@ -49,7 +61,10 @@ func (h *Hub) Executions(owner *tenants.Tenant, f Filter) (Page, error) {
 	}
 	t := h.tenant(owner)
 	wanted := func(v View) bool {
-		return (f.Function == "" || v.r.Function == f.Function) && (state == 0 || v.r.State == state)
+		r := v.r
+		return (f.Function == "" || r.Function == f.Function) && (state == 0 || r.State == state) &&
+			(f.Parent == "" || r.Parent == f.Parent) && (f.Key == "" || r.Key == f.Key) && (f.Trigger == "" || r.Trigger == f.Trigger) &&
+			(f.Since.IsZero() || r.CreatedAt >= f.Since.UnixMilli()) && (f.Until.IsZero() || r.CreatedAt < f.Until.UnixMilli())
 	}
 	calls := t.calls(f.Cursor, wanted)
 	page := Page{Items: []View{}}
@@ -61,7 +76,13 @@ func (h *Hub) Executions(owner *tenants.Tenant, f Filter) (Page, error) {
 		page.Items = append(page.Items, v)
 		return true
 	}
+	looked, last := 0, ""
 	err = t.scanStored(f, func(v View) bool {
+		if looked == scanMax {
+			page.Next = last
+			return false
+		}
+		looked, last = looked+1, v.r.ID
 		for len(calls) > 0 && calls[0].r.ID > v.r.ID {
 			if !add(calls[0]) {
 				return false
@@ -106,17 +127,30 @@ func (t *tenant) calls(cursor string, wanted func(View) bool) (vs []View) {
 // scanStored walks the durable executions from the cursor on, newest first.
 func (t *tenant) scanStored(f Filter, each func(View) bool) error {
 	prefix := executionsPrefix(t.name)
-	if f.Function != "" {
+	switch {
+	case f.Parent != "":
+		prefix = childrenPrefix(t.name, f.Parent)
+	case f.Function != "":
 		prefix = functionPrefix(t.name, f.Function)
 	}
-	rng := store.Range{Prefix: prefix, Reverse: true, KeysOnly: f.Function != ""}
-	if f.Cursor != "" {
+	rng := store.Range{Prefix: prefix, Reverse: true, KeysOnly: true}
+	switch {
+	case f.Cursor != "":
 		rng.Start = append(bytes.Clone(prefix), f.Cursor...)
+	case !f.Until.IsZero():
+		rng.Start = append(bytes.Clone(prefix), idsBefore(f.Until.UnixMilli())...)
+	}
+	oldest := ""
+	if !f.Since.IsZero() {
+		oldest = idsBefore(f.Since.UnixMilli())
 	}
 	return t.hub.store.Scan(rng, func(k, v []byte) (bool, error) {
 		_, id := executionOfKey(k)
 		if id == f.Cursor {
 			return true, nil
+		}
+		if id < oldest {
+			return false, nil
 		}
 		if x, ok := t.live.Load(id); ok && x.shown.Load() != nil {
 			return each(x.View()), nil
@@ -130,6 +164,13 @@ func (t *tenant) scanStored(f Filter, each func(View) bool) error {
 		}
 		return each(view), nil
 	})
+}
+
+// idsBefore gives an id before all that are made at or after a time: ids begin with their time.
+func idsBefore(ms int64) string {
+	var id ulid.ULID
+	_ = id.SetTime(uint64(max(0, ms))) //nolint:gosec // not negative, and not after 10889
+	return id.String()[:10]
 }
 
 // EventPage is a part of a stream's history, oldest first.

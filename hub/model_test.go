@@ -20,11 +20,14 @@ var legal = map[string]map[string]string{
 	"running": {"pause": "pausing", "park": "paused", "succeed": "succeeded", "fail": "failed", "cancel": "cancelled", "lose": "queued"},
 	"pausing": {"park": "paused", "goOn": "running", "succeed": "succeeded", "fail": "failed", "cancel": "cancelled", "lose": "paused"},
 	"paused":  {"resume": "queued", "cancel": "cancelled"},
+
+	"failed":    {"retry": "queued"},
+	"cancelled": {"retry": "queued"},
 }
 
 func TestTheTransitionTableIsTheContracts(t *testing.T) {
 	names := map[step]string{stepDispatch: "dispatch", stepPause: "pause", stepPark: "park", stepGoOn: "goOn",
-		stepResume: "resume", stepSucceed: "succeed", stepFail: "fail", stepCancel: "cancel", stepLose: "lose"}
+		stepResume: "resume", stepSucceed: "succeed", stepFail: "fail", stepCancel: "cancel", stepLose: "lose", stepRetry: "retry"}
 	got := map[string]map[string]string{}
 	for from, moves := range transitions {
 		got[from.String()] = map[string]string{}

@@ -17,7 +17,7 @@ func (h *Hub) CanWrite() error { return h.store.Check() }
 
 // beginsLocked says whether the next write is the first of an execution that somebody started: nothing
 // follows from it before it is on disk, so it can still be refused.
-func (x *Execution) beginsLocked() bool { return x.shown.Load() == nil && x.rec.State == Queued }
+func (x *Execution) beginsLocked() bool { return x.shown.Load() == nil && x.rec.Attempt == 0 }
 
 // wait waits until the transition is on disk.
 func (w *write) wait(ctx context.Context) (View, error) {

@@ -6,15 +6,8 @@ import (
 	"time"
 
 	"github.com/livefn/livefn/internal/fault"
-	"github.com/livefn/livefn/internal/store"
 	"github.com/livefn/livefn/nodebridge"
 	"github.com/livefn/livefn/tenants"
-)
-
-// reasonRequest and reasonFunction say why an execution paused: somebody asked, or it did so by itself.
-const (
-	reasonRequest  = "request"
-	reasonFunction = "function"
 )
 
 // Pause asks a running execution to pause, and parks a queued one. It gives the state the execution is
@@ -23,30 +16,35 @@ func (h *Hub) Pause(ctx context.Context, owner *tenants.Tenant, id string) (View
 	if err := h.store.Check(); err != nil {
 		return View{}, err
 	}
-	return h.tenant(owner).command(ctx, id, func(x *Execution) (*write, error) { return x.pauseLocked() })
+	return h.tenant(owner).command(ctx, id, func(x *Execution) (*write, error) { return x.pauseLocked(reasonRequest, 0) })
 }
 
-func (x *Execution) pauseLocked() (*write, error) {
+// pauseLocked has the execution pause for a reason, within the function's own limit or, if that is
+// shorter and not 0, within limit.
+func (x *Execution) pauseLocked(reason string, most time.Duration) (*write, error) {
 	switch x.rec.State {
 	case Pausing, Paused:
 		return nil, nil
 	case Queued:
-		args := x.rec.nextPayload()
+		args, pad := x.rec.nextPayload(), x.rec.pad()
 		_ = x.moveLocked(stepPause) // legal: it is queued
-		x.rec.Snapshot = &Snapshot{Reason: reasonRequest, At: now(), Args: args}
+		x.rec.Snapshot = &Snapshot{Reason: reason, At: now(), Args: args, Pad: pad}
 		return x.writeLocked(EventPaused, nil), nil
 	}
 	if err := x.moveLocked(stepPause); err != nil {
 		return nil, err
 	}
-	x.rec.PauseReason = reasonRequest
+	x.rec.PauseReason = reason
 	limit := x.t.hub.cfg.PauseTimeout
 	if r, err := x.t.route(versionRef(x.rec.Function, x.rec.Version)); err == nil && r.version.Settings.PauseTimeout > 0 {
 		limit = time.Duration(r.version.Settings.PauseTimeout)
 	}
+	if most > 0 {
+		limit = min(limit, most)
+	}
 	a := x.run
 	x.pauseTimer = time.AfterFunc(limit, a.pauseTimeout)
-	a.call.Pause(reasonRequest, time.Now().Add(limit))
+	a.call.Pause(reason, time.Now().Add(limit))
 	if x.durable {
 		return x.writeLocked(EventPausing, nil), nil
 	}
@@ -105,44 +103,6 @@ func (x *Execution) refusedLocked(p []byte) {
 	x.goOnLocked(EventPauseRefused, &Failure{Code: fault.ResultNotSerializable, Message: why.Message})
 }
 
-// parkLocked takes the resume arguments that the function emitted with paused. Nobody is told before
-// the snapshot is on disk. A call becomes durable with this write.
-func (x *Execution) parkLocked(args *Payload, b *nodebridge.Batch) (after func()) {
-	if limit := x.t.hub.cfg.MaxPayload; len(args.Data) > limit {
-		return x.failLocked(&Failure{Code: fault.PayloadTooLarge, Message: "The resume arguments are larger than a snapshot may be."})
-	}
-	reason := x.rec.PauseReason
-	if x.rec.State == Running {
-		reason = reasonFunction
-	}
-	if x.moveLocked(stepPark) != nil {
-		return nil
-	}
-	x.rec.PauseReason = ""
-	x.rec.Snapshot = &Snapshot{Reason: reason, At: now(), Args: args}
-	var more []store.Op
-	if !x.durable {
-		more = x.becomeDurableLocked(b)
-	}
-	place := x.leaveLocked()
-	x.commitLocked(EventPaused, nil, more...)
-	return place
-}
-
-// becomeDurableLocked makes a call durable and gives what must be written with its first record: the
-// events so far.
-func (x *Execution) becomeDurableLocked(b *nodebridge.Batch) (ops []store.Op) {
-	s := x.streamLocked(b)
-	x.durable = true
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.older, s.first = x.readHistory, s.ring[0].Offset
-	for _, ev := range s.ring {
-		ops = append(ops, x.eventOp(ev))
-	}
-	return append(ops, store.Op{Key: functionKey(x.t.name, x.rec.Function, x.rec.ID)})
-}
-
 // Resume queues a paused execution again, with other arguments than it paused with if args is not
 // nil, and on another version if version is not 0. Of two resumes one wins; the other is a conflict.
 func (h *Hub) Resume(ctx context.Context, owner *tenants.Tenant, id string, args json.RawMessage, version int) (View, error) {
@@ -161,18 +121,16 @@ func (h *Hub) Resume(ctx context.Context, owner *tenants.Tenant, id string, args
 			}
 			x.rec.Version = r.version.Number
 		}
-		if err := x.moveLocked(stepResume); err != nil {
+		if _, err := x.rec.State.next(stepResume); err != nil {
+			err.(*fault.Fault).Execution = id
 			return nil, err
 		}
+		snap := *x.rec.Snapshot
+		snap.Until, snap.Event = 0, ""
 		if args != nil {
-			x.rec.Snapshot = &Snapshot{Reason: x.rec.Snapshot.Reason, At: now(), Args: &Payload{Encoding: nodebridge.JSON, Data: args}}
+			snap = Snapshot{Reason: snap.Reason, At: now(), Args: &Payload{Encoding: nodebridge.JSON, Data: args}}
 		}
-		x.rec.Lost = 0
-		return x.writeLocked(EventResumed, func(err error) {
-			if err == nil {
-				t.admit(x)
-			}
-		}), nil
+		return x.wakeLocked(&snap), nil
 	})
 }
 
@@ -186,6 +144,7 @@ func (h *Hub) Cancel(ctx context.Context, owner *tenants.Tenant, id string) (Vie
 		}
 		if a := x.run; a != nil {
 			a.call.Cancel(reasonRequest)
+			x.abandonLocked()
 		}
 		x.rec.Failure = &Failure{Code: fault.Cancelled, Message: "The execution was cancelled."}
 		if !x.durable {
@@ -202,83 +161,21 @@ func (h *Hub) Cancel(ctx context.Context, owner *tenants.Tenant, id string) (Vie
 	return v, err
 }
 
-// Send sends an event into an execution. For one that is queued or paused it is kept, on disk, until
-// the execution runs.
+// maxEventType is the number of bytes that an event's type may have.
+const maxEventType = 255
+
+// Send sends an event into an execution. When it returns, the event of a durable execution is on disk:
+// it is delivered when the execution runs, and again, in order, should it have to run again from
+// before. One whose type the execution waits for resumes it.
 func (h *Hub) Send(ctx context.Context, owner *tenants.Tenant, id, eventType string, data json.RawMessage) error {
-	if eventType == "" || len(eventType) > 255 {
-		return fault.New(fault.InvalidRequest, "An event's type has 1 to 255 bytes.")
+	if eventType == "" || len(eventType) > maxEventType {
+		return fault.New(fault.InvalidRequest, "An event's type has 1 to %d bytes.", maxEventType)
 	}
 	if limit := h.cfg.MaxEvent; len(data) > limit {
 		return fault.New(fault.PayloadTooLarge, "The event's data has %d bytes; the limit is %d.", len(data), limit)
 	}
 	_, err := h.tenant(owner).command(ctx, id, func(x *Execution) (*write, error) {
-		switch {
-		case x.run != nil:
-			return nil, x.run.call.Send(0, eventType, data)
-		case x.rec.State.Ended():
-			f := fault.New(fault.Conflict, "The execution is %s.", x.rec.State)
-			f.Execution = id
-			return nil, f
-		case h.store.Check() != nil:
-			return nil, h.store.Check()
-		case len(x.rec.Inbox) >= h.cfg.MaxInbox:
-			return nil, fault.New(fault.Overloaded, "The execution does not run and %d events wait for it already.", len(x.rec.Inbox))
-		}
-		x.rec.Inbox = append(x.rec.Inbox[:len(x.rec.Inbox):len(x.rec.Inbox)], Message{eventType, data})
-		return x.writeLocked("", nil), nil
+		return x.sendLocked(Message{eventType, data})
 	})
 	return err
-}
-
-// PauseFunction pauses all executions of a function that run or wait to run; it gives their number.
-func (h *Hub) PauseFunction(ctx context.Context, owner *tenants.Tenant, fn string) (int, error) {
-	if _, err := owner.Function(fn); err != nil {
-		return 0, err
-	}
-	if err := h.store.Check(); err != nil {
-		return 0, err
-	}
-	t, n := h.tenant(owner), 0
-	var ids []string
-	t.live.Range(func(id string, x *Execution) bool {
-		if x.rec.Function == fn { // never changes
-			ids = append(ids, id)
-		}
-		return true
-	})
-	for _, id := range ids {
-		if v, err := h.Pause(ctx, owner, id); err == nil && (v.State() == Pausing || v.State() == Paused) {
-			n++
-		}
-	}
-	return n, ctx.Err()
-}
-
-// ResumeFunction resumes all paused executions of a function; it gives their number.
-func (h *Hub) ResumeFunction(ctx context.Context, owner *tenants.Tenant, fn string) (int, error) {
-	if _, err := owner.Function(fn); err != nil {
-		return 0, err
-	}
-	if err := h.store.Check(); err != nil {
-		return 0, err
-	}
-	t, n := h.tenant(owner), 0
-	var ids []string
-	err := h.store.Scan(store.Range{Prefix: functionPrefix(t.name, fn), KeysOnly: true}, func(k, _ []byte) (bool, error) {
-		_, id := executionOfKey(k)
-		ids = append(ids, id)
-		return ctx.Err() == nil, ctx.Err()
-	})
-	if err != nil {
-		return 0, err
-	}
-	for _, id := range ids {
-		if v, err := t.look(id); err != nil || v.State() != Paused {
-			continue
-		}
-		if _, err := h.Resume(ctx, owner, id, nil, 0); err == nil {
-			n++
-		}
-	}
-	return n, nil
 }

@@ -21,42 +21,55 @@ const inlineMax = 1024
 // Record is what is kept of an execution. Its pointers are never changed once set, so copies may
 // share them.
 type Record struct {
-	ID          string    `json:"id"`
-	Function    string    `json:"function"`
-	Version     int       `json:"version"`
-	State       State     `json:"state"`
-	Attempt     int       `json:"attempt"` // of the current or last attempt: the fencing number
-	Lost        int       `json:"lost,omitempty"`
-	CreatedAt   int64     `json:"createdAt"`           // milliseconds since 1970, as all times here
-	NotBefore   int64     `json:"notBefore,omitempty"` // when it may run, if its start was delayed
-	StartedAt   int64     `json:"startedAt,omitempty"`
-	EndedAt     int64     `json:"endedAt,omitempty"`
-	Args        *Payload  `json:"args,omitempty"`
-	Snapshot    *Snapshot `json:"snapshot,omitempty"` // from which the next attempt goes on
-	Result      *Payload  `json:"result,omitempty"`
-	Failure     *Failure  `json:"failure,omitempty"`
-	Trigger     string    `json:"trigger,omitempty"`
-	Parent      string    `json:"parent,omitempty"`
-	Key         string    `json:"key,omitempty"`
-	Traceparent string    `json:"traceparent,omitempty"`
-	Timeout     int64     `json:"timeout,omitempty"` // the caller's own, in milliseconds
-	PauseReason string    `json:"pauseReason,omitempty"`
-	Epoch       string    `json:"epoch"`
-	Offset      uint64    `json:"offset"`          // of its stream's last event
-	Inbox       []Message `json:"inbox,omitempty"` // events sent to it while it did not run
+	ID          string          `json:"id"`
+	Function    string          `json:"function"`
+	Version     int             `json:"version"`
+	State       State           `json:"state"`
+	Attempt     int             `json:"attempt"`             // of the current or last attempt: the fencing number
+	Lost        int             `json:"lost,omitempty"`      // bridges lost since its last progress
+	Tries       int             `json:"tries,omitempty"`     // retries taken of those that its settings allow
+	Priority    int             `json:"priority,omitempty"`  // of its place in the queue; higher goes first
+	CreatedAt   int64           `json:"createdAt"`           // milliseconds since 1970, as all times here
+	NotBefore   int64           `json:"notBefore,omitempty"` // when it may run, if it was delayed or waits to be tried again
+	Timer       int64           `json:"timer,omitempty"`     // when its timer fires (timer.go); 0: it has none
+	StartedAt   int64           `json:"startedAt,omitempty"`
+	EndedAt     int64           `json:"endedAt,omitempty"`
+	Args        *Payload        `json:"args,omitempty"`
+	Snapshot    *Snapshot       `json:"snapshot,omitempty"` // from which the next attempt goes on
+	Result      *Payload        `json:"result,omitempty"`
+	Failure     *Failure        `json:"failure,omitempty"`
+	Failures    []FailedAttempt `json:"failures,omitempty"` // of earlier attempts, the newest maxFailures
+	Trigger     string          `json:"trigger,omitempty"`
+	Parent      string          `json:"parent,omitempty"`
+	Depth       int             `json:"depth,omitempty"` // how many executions above it started one another
+	Key         string          `json:"key,omitempty"`
+	Traceparent string          `json:"traceparent,omitempty"`
+	Timeout     int64           `json:"timeout,omitempty"` // the caller's own, in milliseconds
+	PauseReason string          `json:"pauseReason,omitempty"`
+	Epoch       string          `json:"epoch"`
+	Offset      uint64          `json:"offset"`          // of its stream's last event
+	Sent        uint64          `json:"sent,omitempty"`  // events that were sent to it and kept, so far
+	Inbox       []Message       `json:"inbox,omitempty"` // where the first formats kept what inbox.go keeps
+}
+
+// maxFailures is how many earlier attempts' errors a record keeps.
+const maxFailures = 20
+
+// FailedAttempt is the error of an attempt after which the execution was tried again.
+type FailedAttempt struct {
+	Attempt int      `json:"attempt"`
+	At      int64    `json:"at"`
+	Error   *Failure `json:"error"`
 }
 
 // Snapshot is what a paused execution needs to go on.
 type Snapshot struct {
-	Reason string   `json:"reason"` // request, drain, scale, deploy; function: it paused by itself
+	Reason string   `json:"reason"` // request, drain, scale, deploy; function, sleep, event: by itself; checkpoint
 	At     int64    `json:"at"`
 	Args   *Payload `json:"args"`
-}
-
-// Message is an event that a client sent to an execution.
-type Message struct {
-	Type string          `json:"type"`
-	Data json.RawMessage `json:"data,omitempty"`
+	Until  int64    `json:"until,omitempty"` // when it resumes by itself; 0: never
+	Event  string   `json:"event,omitempty"` // the type of event that resumes it
+	Pad    int      `json:"pad,omitempty"`   // how many arguments it has, undefined ones at the end included
 }
 
 // Payload is arguments or a result.
@@ -149,6 +162,14 @@ func (r *Record) nextPayload() *Payload {
 	return r.Args
 }
 
+// pad is how many arguments the next attempt is called with at least, undefined ones at the end.
+func (r *Record) pad() int {
+	if r.Snapshot != nil {
+		return r.Snapshot.Pad
+	}
+	return 0
+}
+
 // View is an execution as users read it.
 type View struct{ r *Record }
 
@@ -161,36 +182,60 @@ func (v View) Function() string   { return v.r.Function }
 func (v View) Position() Position { return Position{v.r.Epoch, v.r.Offset} }
 
 // MarshalJSON gives {id, function, version, state, attempt, createdAt, startedAt, endedAt, args,
-// result | error, pause {reason, at, args}, trigger, parent}. Times are RFC 3339.
+// result | error, attempts [{attempt, at, error}], pause {reason, at, args, until?, event?}, checkpoint
+// {at, args}, trigger, parent, key, priority, notBefore}. Times are RFC 3339.
 func (v View) MarshalJSON() ([]byte, error) {
 	type pause struct {
 		Reason string          `json:"reason"`
 		At     string          `json:"at"`
 		Args   json.RawMessage `json:"args,omitempty"`
+		Until  string          `json:"until,omitempty"`
+		Event  string          `json:"event,omitempty"`
+	}
+	type failed struct {
+		Attempt int      `json:"attempt"`
+		At      string   `json:"at"`
+		Error   *Failure `json:"error"`
 	}
 	r := v.r
 	out := struct {
-		ID        string          `json:"id"`
-		Function  string          `json:"function"`
-		Version   int             `json:"version"`
-		State     State           `json:"state"`
-		Attempt   int             `json:"attempt"`
-		CreatedAt string          `json:"createdAt"`
-		StartedAt string          `json:"startedAt,omitempty"`
-		EndedAt   string          `json:"endedAt,omitempty"`
-		Args      json.RawMessage `json:"args,omitempty"`
-		Result    json.RawMessage `json:"result,omitempty"`
-		Error     *Failure        `json:"error,omitempty"`
-		Pause     *pause          `json:"pause,omitempty"`
-		Trigger   string          `json:"trigger,omitempty"`
-		Parent    string          `json:"parent,omitempty"`
+		ID         string          `json:"id"`
+		Function   string          `json:"function"`
+		Version    int             `json:"version"`
+		State      State           `json:"state"`
+		Attempt    int             `json:"attempt"`
+		CreatedAt  string          `json:"createdAt"`
+		StartedAt  string          `json:"startedAt,omitempty"`
+		EndedAt    string          `json:"endedAt,omitempty"`
+		Args       json.RawMessage `json:"args,omitempty"`
+		Result     json.RawMessage `json:"result,omitempty"`
+		Error      *Failure        `json:"error,omitempty"`
+		Attempts   []failed        `json:"attempts,omitempty"`
+		Pause      *pause          `json:"pause,omitempty"`
+		Checkpoint *pause          `json:"checkpoint,omitempty"`
+		Trigger    string          `json:"trigger,omitempty"`
+		Parent     string          `json:"parent,omitempty"`
+		Key        string          `json:"key,omitempty"`
+		Priority   int             `json:"priority,omitempty"`
+		NotBefore  string          `json:"notBefore,omitempty"`
 	}{
 		ID: r.ID, Function: r.Function, Version: r.Version, State: r.State, Attempt: r.Attempt,
 		CreatedAt: shownTime(r.CreatedAt), StartedAt: shownTime(r.StartedAt), EndedAt: shownTime(r.EndedAt),
 		Args: r.Args.shownJSON(), Result: r.Result.shownJSON(), Error: r.Failure, Trigger: r.Trigger, Parent: r.Parent,
+		Key: r.Key, Priority: r.Priority,
 	}
-	if r.State == Paused && r.Snapshot != nil {
-		out.Pause = &pause{r.Snapshot.Reason, shownTime(r.Snapshot.At), r.Snapshot.Args.shownJSON()}
+	for _, f := range r.Failures {
+		out.Attempts = append(out.Attempts, failed{f.Attempt, shownTime(f.At), f.Error})
+	}
+	switch s := r.Snapshot; {
+	case s == nil:
+	case r.State == Paused:
+		out.Pause = &pause{s.Reason, shownTime(s.At), s.Args.shownJSON(), shownTime(s.Until), s.Event}
+	case s.Reason == reasonCheckpoint:
+		out.Checkpoint = &pause{Reason: s.Reason, At: shownTime(s.At), Args: s.Args.shownJSON()}
+	}
+	if r.State == Queued {
+		out.NotBefore = shownTime(r.NotBefore)
 	}
 	return json.Marshal(out)
 }

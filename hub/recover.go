@@ -7,8 +7,9 @@ import (
 	"github.com/livefn/livefn/internal/store"
 )
 
-// recover takes up what the last process left: queued executions, and those that ran, which run again
-// from their snapshot or their start.
+// recover takes up what the last process left: queued executions, those that ran, which run again
+// from their snapshot or their start, and those that paused only because the hub went. What sleeps or
+// waits is not touched: it costs nothing until its timer fires.
 func (h *Hub) recover(ctx context.Context) error {
 	type found struct {
 		t  *tenant
@@ -34,12 +35,15 @@ func (h *Hub) recover(ctx context.Context) error {
 			continue
 		}
 		x.mu.Lock()
-		again := x.rec.State == Queued
+		queued := x.rec.State == Queued
 		if x.rec.State == Running || x.rec.State == Pausing {
-			again = x.againLocked() // not counted as lost: a stop of the hub is not the function's doing
+			x.againLocked(0, nil) // not counted as lost: a stop of the hub is not the function's doing
+		}
+		if x.rec.State == Paused && resumesItself(x.rec.Snapshot.Reason) {
+			x.wakeLocked(x.rec.Snapshot)
 		}
 		x.mu.Unlock()
-		if again {
+		if queued {
 			f.t.admit(x)
 		}
 	}

@@ -83,6 +83,13 @@ func (s *stream) end(b *nodebridge.Batch) {
 	s.mu.Unlock()
 }
 
+// reopen takes an end back: there will be events again.
+func (s *stream) reopen() {
+	s.mu.Lock()
+	s.ended = false
+	s.mu.Unlock()
+}
+
 // ringAfterLocked gives the events after offset if the ring has all of them.
 func (s *stream) ringAfterLocked(offset uint64) (evs []*Event, ok bool) {
 	if offset >= s.top {

@@ -30,7 +30,7 @@ type tenant struct {
 	functions map[string]*stream
 	wild      atomic.Pointer[[]*Subscription] // changed under mu, read without
 	running   int                             // durable executions that hold a place
-	waiting   []*Execution                    // queued ones that wait for a place
+	queue     *queue                          // queued ones that wait for a place
 }
 
 // route is where calls of one reference go.
@@ -46,6 +46,7 @@ func newTenant(h *Hub, owner *tenants.Tenant) *tenant {
 		live:      xsync.NewMapOf[string, *Execution](),
 		pending:   xsync.NewMapOf[string, *keyed](),
 		functions: map[string]*stream{},
+		queue:     newQueue(),
 	}
 	t.routes.Store(xsync.NewMapOf[string, *route]())
 	return t

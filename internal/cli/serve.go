@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/livefn/livefn/conn"
@@ -33,6 +34,8 @@ type ServeCmd struct {
 	Bridges      int    `help:"Node processes for each tenant." default:"1" env:"LIVEFN_BRIDGES"`
 	AllowScripts bool   `help:"Run packages' lifecycle scripts on install; bridges and installs are not sandboxed yet." env:"LIVEFN_ALLOW_SCRIPTS"`
 	MinFree      string `help:"Room on the disk below which durable work is refused." default:"256MiB" env:"LIVEFN_MIN_FREE"`
+	DrainTimeout string `help:"How long a stop waits for executions to pause or end; a second signal ends the hub at once." default:"30s" env:"LIVEFN_DRAIN_TIMEOUT"`
+	KeepEnded    string `help:"How long ended durable executions are kept; 0: for ever." default:"7d" env:"LIVEFN_KEEP_ENDED"`
 	LogLevel     string `help:"debug, info, warn or error." default:"info" enum:"debug,info,warn,error" env:"LIVEFN_LOG_LEVEL"`
 }
 
@@ -42,7 +45,8 @@ const (
 	devKeyFile = "dev.key"
 )
 
-// Run serves until ctx ends, then stops in order: no new requests, then the hub, the bridges, the store.
+// Run serves until ctx ends, or the operator asks for a drain. Then it pauses what can pause, and stops in
+// order: requests, the hub, the bridges, the store.
 func (c *ServeCmd) Run(ctx context.Context, out io.Writer) error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
@@ -57,6 +61,17 @@ func (c *ServeCmd) Run(ctx context.Context, out io.Writer) error {
 	minFree, err := units.ParseSize(c.MinFree)
 	if err != nil {
 		return fmt.Errorf("--min-free: %w", err)
+	}
+	drainTimeout, err := units.ParseDuration(c.DrainTimeout)
+	if err != nil {
+		return fmt.Errorf("--drain-timeout: %w", err)
+	}
+	keepEnded, err := units.ParseDuration(c.KeepEnded)
+	if err != nil {
+		return fmt.Errorf("--keep-ended: %w", err)
+	}
+	if keepEnded == 0 {
+		keepEnded = -1
 	}
 	st, err := store.Open(filepath.Join(c.Data, "store"), store.Options{MinFree: int64(minFree), Log: log})
 	if err != nil {
@@ -84,8 +99,10 @@ func (c *ServeCmd) Run(ctx context.Context, out io.Writer) error {
 	fleet.Output(func(tenant string, pid int, stream, line string) {
 		log.Info("output of a bridge", "tenant", tenant, "pid", pid, "stream", stream, "line", line)
 	})
-	h := hub.New(hub.Config{}, st, registry, fleet, log)
+	h := hub.New(hub.Config{KeepEnded: time.Duration(keepEnded)}, st, registry, fleet, log)
 	server := conn.New(conn.Config{Log: log}, h, registry)
+	asked := make(chan struct{})
+	server.OnDrain(sync.OnceFunc(func() { close(asked) }))
 	return runStages(ctx,
 		stage{"store", st.Run},
 		stage{"bridges", fleet.Run},
@@ -104,8 +121,26 @@ func (c *ServeCmd) Run(ctx context.Context, out io.Writer) error {
 					}
 					<-ctx.Done()
 					return nil
+				}},
+				stage{"drain", func(ctx context.Context) error {
+					select {
+					case <-ctx.Done():
+					case <-asked:
+					}
+					drain(h, time.Duration(drainTimeout), log)
+					return nil
 				}})
 		}})
+}
+
+// drain brings the hub to rest before anything of it is stopped.
+func drain(h *hub.Hub, limit time.Duration, log *slog.Logger) {
+	log.Info("draining", "for", limit)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	start := time.Now()
+	d := h.Drain(ctx)
+	log.Info("drained", "took", time.Since(start).Round(time.Millisecond), "paused", d.Paused, "ended", d.Ended, "again", d.Again, "failed", d.Failed)
 }
 
 // greet says where the hub listens, and with --dev how to use it.
