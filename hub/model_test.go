@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -68,7 +69,14 @@ func TestExecutionsBehaveAsTheirModel(t *testing.T) {
 			"pause":   func(*rapid.T) { m.pause() },
 			"resume":  func(*rapid.T) { m.resume() },
 			"cancel":  func(*rapid.T) { m.cancel() },
-			"park":    func(*rapid.T) { m.frame("park", func(r *run, n string) { r.paused("[" + n + "]") }) },
+			"park":    func(*rapid.T) { m.park(`{`) },
+			"sleep":   func(*rapid.T) { m.park(`{"sleep":3600000,`) },
+			"wait":    func(*rapid.T) { m.park(`{"event":"go","timeout":3600000,`) },
+			"wake":    func(*rapid.T) { m.wake() },
+			"check":   func(*rapid.T) { m.checkpoint() },
+			"send":    func(*rapid.T) { m.send("n") },
+			"send go": func(*rapid.T) { m.send("go") },
+			"retry":   func(*rapid.T) { m.retry() },
 			"succeed": func(*rapid.T) { m.frame("succeed", func(r *run, n string) { r.result(n) }) },
 			"fail":    func(*rapid.T) { m.frame("fail", func(r *run, n string) { r.fail(n) }) },
 			"lose":    func(*rapid.T) { m.frame("lose", func(r *run, _ string) { r.lost() }) },
@@ -93,7 +101,19 @@ type modelled struct {
 	now     *run // the function's side of the current attempt
 	older   []*run
 	n       int
+
+	waits string // while paused: "sleep", "go", or "" if it waits for a person
+	sent  uint64 // messages that were kept, so far
+	inbox []sentMessage
 }
+
+// sentMessage is what the function has not accounted for.
+type sentMessage struct {
+	number     uint64
+	typ, value string
+}
+
+func (m sentMessage) frame() string { return number(m.number) + string(rune(len(m.typ))) + m.typ + m.value }
 
 func (m *modelled) ended() bool {
 	return m.state == "succeeded" || m.state == "failed" || m.state == "cancelled"
@@ -108,6 +128,7 @@ func (m *modelled) begin() {
 	}
 	v, r := m.w.start(`[0]`)
 	m.id, m.state, m.args, m.attempt, m.now = v.ID(), "running", `[0]`, 1, r
+	m.waits, m.sent, m.inbox = "", 0, nil
 	m.history = []string{EventQueued, EventStarted}
 	m.sync()
 }
@@ -169,6 +190,134 @@ func (m *modelled) resume() {
 	m.dispatched()
 }
 
+// heard draws what the function says of the messages that it was sent: the last it took, and those
+// that nothing has listened to. The others are gone.
+func (m *modelled) heard() string {
+	seen, kept, left := uint64(0), []uint64{}, []sentMessage{}
+	all := rapid.Bool().Draw(m.rt, "took all")
+	for i, msg := range m.inbox {
+		if !all && i == len(m.inbox)-1 {
+			left = append(left, msg) // still on its way to the process
+			continue
+		}
+		seen = msg.number
+		if rapid.Bool().Draw(m.rt, "unheard") {
+			kept = append(kept, msg.number)
+			left = append(left, msg)
+		}
+	}
+	m.inbox = left
+	b, err := json.Marshal(map[string]any{"seen": seen, "kept": kept})
+	if err != nil {
+		m.rt.Fatal(err)
+	}
+	return string(b[1:])
+}
+
+// park pauses by itself, or sleeps, or waits for an event, as meta begins.
+func (m *modelled) park(meta string) {
+	if _, ok := legal[m.state]["park"]; !ok || m.now == nil {
+		return
+	}
+	meta += m.heard()
+	m.frame("park", func(r *run, n string) { r.parked(meta, "["+n+"]") })
+	switch {
+	case strings.Contains(meta, "sleep"):
+		m.waits = "sleep"
+	case strings.Contains(meta, "event"):
+		m.waits = "go"
+		for i, msg := range m.inbox {
+			if msg.typ == "go" {
+				m.inbox = append(m.inbox[:i:i], m.inbox[i+1:]...)
+				m.resumedWith(msg.value)
+				break
+			}
+		}
+	}
+}
+
+// resumedWith resumes one that waits with what it waited for.
+func (m *modelled) resumedWith(value string) {
+	m.args = m.args[:len(m.args)-1] + "," + value + "]"
+	m.history = append(m.history, EventResumed)
+	m.dispatched()
+}
+
+// wake lets the time of a timer come.
+func (m *modelled) wake() {
+	if m.state != "paused" || m.waits == "" {
+		return
+	}
+	v, err := m.w.hub.Execution(m.w.owner, m.id)
+	if err != nil || v.r.Timer == 0 {
+		m.rt.Fatalf("it has no timer: %v", err)
+	}
+	if err := m.w.hub.fire(bg, []dueTimer{{v.r.Timer, "acme", m.id}}); err != nil {
+		m.rt.Fatal(err)
+	}
+	m.history = append(m.history, EventResumed)
+	m.dispatched()
+}
+
+func (m *modelled) checkpoint() {
+	if m.state != "running" && m.state != "pausing" {
+		return
+	}
+	m.n++
+	m.args = fmt.Sprintf("[%d]", m.n)
+	m.now.checkpoint(1, "{"+m.heard(), m.args)
+	m.history = append(m.history, EventCheckpoint)
+	m.sync()
+}
+
+func (m *modelled) send(eventType string) {
+	m.n++
+	value := fmt.Sprint(m.n)
+	err := m.w.hub.Send(bg, m.w.owner, m.id, eventType, json.RawMessage(value))
+	switch {
+	case m.ended():
+		if !fault.Is(err, fault.Conflict) {
+			m.rt.Fatalf("send while %s: %v", m.state, err)
+		}
+		return
+	case err != nil:
+		m.rt.Fatalf("send while %s: %v", m.state, err)
+	case m.state == "paused" && m.waits == eventType:
+		m.resumedWith(value)
+		return
+	}
+	m.sent++
+	msg := sentMessage{m.sent, eventType, value}
+	m.inbox = append(m.inbox, msg)
+	if m.now != nil {
+		m.told(msg)
+	}
+}
+
+// told takes messages that the function must have been sent.
+func (m *modelled) told(want ...sentMessage) {
+	var got, frames []string
+	for len(m.now.in) > 0 {
+		if f := <-m.now.in; f.kind == nodebridge.Send {
+			got = append(got, f.payload)
+		}
+	}
+	for _, msg := range want {
+		frames = append(frames, msg.frame())
+	}
+	if !slices.Equal(got, frames) {
+		m.rt.Fatalf("the function was sent %q, want %q", got, frames)
+	}
+}
+
+func (m *modelled) retry() {
+	_, err := m.w.hub.Retry(bg, m.w.owner, m.id)
+	if m.want(err, "retry") {
+		m.history = append(m.history, EventRetrying)
+		m.dispatched()
+	}
+}
+
 // dispatched takes the attempt that must follow.
 func (m *modelled) dispatched() {
 	r := m.w.bridges.wait(m.w.t)
@@ -176,15 +325,21 @@ func (m *modelled) dispatched() {
 	if r.args != m.args {
 		m.rt.Fatalf("attempt %d got %s, want %s", m.attempt, r.args, m.args)
 	}
-	m.now, m.state = r, "running"
+	m.now, m.state, m.waits = r, "running", ""
 	m.history = append(m.history, EventStarted)
 	m.sync()
+	m.told(m.inbox...)
 }
 
 func (m *modelled) cancel() {
 	_, err := m.w.hub.Cancel(bg, m.w.owner, m.id)
 	if m.want(err, "cancel") {
 		m.history = append(m.history, EventCancelled)
+		m.inbox = nil
+		if m.now != nil {
+			m.now.result(`"too late"`) // until it has left, no other attempt begins
+			m.older, m.now = append(m.older, m.now), nil
+		}
 	}
 }
 
@@ -209,6 +364,7 @@ func (m *modelled) frame(move string, play func(r *run, n string)) {
 		m.dispatched()
 	default:
 		m.history = append(m.history, "execution."+to)
+		m.inbox = nil
 	}
 	m.sync()
 }
