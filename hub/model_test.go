@@ -113,7 +113,9 @@ type sentMessage struct {
 	typ, value string
 }
 
-func (m sentMessage) frame() string { return number(m.number) + string(rune(len(m.typ))) + m.typ + m.value }
+func (m sentMessage) frame() string {
+	return number(m.number) + string(rune(len(m.typ))) + m.typ + m.value
+}
 
 func (m *modelled) ended() bool {
 	return m.state == "succeeded" || m.state == "failed" || m.state == "cancelled"
