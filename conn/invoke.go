@@ -9,6 +9,7 @@ import (
 
 	"github.com/livefn/livefn/hub"
 	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/units"
 	"github.com/livefn/livefn/nodebridge"
 	"github.com/livefn/livefn/tenants"
 )
@@ -90,10 +91,34 @@ func (w *waiter) read(ref []byte) (wish wishes, err error) {
 			return wish, err
 		}
 	}
-	if q := w.ctx.URI().QueryString(); len(q) > 0 && w.ctx.QueryArgs().GetBool("async") {
-		wish.async = true
+	if q := w.ctx.URI().QueryString(); len(q) > 0 {
+		return wish, wish.query(w.ctx, r)
 	}
 	return wish, nil
+}
+
+// query reads ?async=1, and what goes with it: delay (a duration) and priority.
+func (w *wishes) query(ctx *fasthttp.RequestCtx, r *hub.Request) error {
+	q := ctx.QueryArgs()
+	w.async = w.async || q.GetBool("async")
+	if v := q.Peek("delay"); len(v) > 0 {
+		d, err := units.ParseDuration(string(v))
+		if err != nil {
+			return invalid(`delay must be milliseconds or a duration like "90s".`)
+		}
+		r.Delay = time.Duration(d)
+	}
+	if v := q.Peek("priority"); len(v) > 0 {
+		n, err := strconv.Atoi(string(v))
+		if err != nil {
+			return invalid("priority must be a whole number.")
+		}
+		r.Priority = n
+	}
+	if !w.async && (r.Delay != 0 || r.Priority != 0) {
+		return invalid("delay and priority are for durable executions: add async=1.")
+	}
+	return nil
 }
 
 var (

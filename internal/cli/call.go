@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -50,6 +51,8 @@ type startCmd struct {
 	Args []string `arg:"" optional:"" name:"json" help:"Its arguments: JSON, @FILE, or - for standard input."`
 
 	IdempotencyKey string `help:"Start at most once for this key within 24 hours." placeholder:"KEY"`
+	Delay          string `help:"How long it stays queued: 90s, 2h, 3d." placeholder:"TIME"`
+	Priority       int    `help:"-100 to 100; higher goes first."`
 }
 
 func (c *startCmd) Run(ctx context.Context, s *session) error {
@@ -60,7 +63,14 @@ func (c *startCmd) Run(ctx context.Context, s *session) error {
 	var started struct {
 		Execution string `json:"execution"`
 	}
-	if err := s.hub.JSON(ctx, http.MethodPost, invokePath(c.Name)+"?async=1", args, &started, idempotency(c.IdempotencyKey)...); err != nil {
+	q := url.Values{"async": {"1"}}
+	if c.Delay != "" {
+		q.Set("delay", c.Delay)
+	}
+	if c.Priority != 0 {
+		q.Set("priority", strconv.Itoa(c.Priority))
+	}
+	if err := s.hub.JSON(ctx, http.MethodPost, invokePath(c.Name)+"?"+q.Encode(), args, &started, idempotency(c.IdempotencyKey)...); err != nil {
 		return err
 	}
 	if s.json {

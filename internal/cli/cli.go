@@ -50,6 +50,8 @@ type commands struct {
 	Pause     pauseCmd     `cmd:"" help:"Ask an execution to pause."`
 	Resume    resumeCmd    `cmd:"" help:"Resume a paused execution."`
 	Cancel    cancelCmd    `cmd:"" help:"Cancel an execution."`
+	Retry     retryCmd     `cmd:"" help:"Run an execution again that failed or was cancelled."`
+	Logs      logsCmd      `cmd:"" help:"Print what an execution, or a function's executions, log."`
 	Functions functionsCmd `cmd:"" help:"List functions."`
 	Tenants   tenantsCmd   `cmd:"" help:"Make, list and delete tenants (operator)."`
 	Keys      keysCmd      `cmd:"" help:"Make, list and delete a tenant's keys (operator)."`

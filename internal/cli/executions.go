@@ -26,13 +26,21 @@ type execution struct {
 type psCmd struct {
 	Function string `help:"Only this function's." placeholder:"NAME"`
 	State    string `help:"Only those in this state: queued, running, pausing, paused, succeeded, failed, cancelled." placeholder:"STATE"`
+	Parent   string `help:"Only those that this execution asked for." placeholder:"ID"`
+	ByKey    string `name:"with-key" help:"Only those with this idempotency key." placeholder:"KEY"`
+	Trigger  string `help:"Only those that this trigger started." placeholder:"NAME"`
+	Since    string `help:"Only those made at or after this time (RFC 3339)." placeholder:"TIME"`
+	Until    string `help:"Only those made before this time (RFC 3339)." placeholder:"TIME"`
 	Limit    int    `help:"How many." default:"50"`
 	Cursor   string `help:"Where the page before ended."`
 }
 
 func (c *psCmd) Run(ctx context.Context, s *session) error {
 	q := url.Values{"limit": {strconv.Itoa(c.Limit)}}
-	for name, v := range map[string]string{"function": c.Function, "state": c.State, "cursor": c.Cursor} {
+	for name, v := range map[string]string{
+		"function": c.Function, "state": c.State, "parent": c.Parent, "key": c.ByKey, "trigger": c.Trigger,
+		"since": c.Since, "until": c.Until, "cursor": c.Cursor,
+	} {
 		if v != "" {
 			q.Set(name, v)
 		}
@@ -85,6 +93,12 @@ type cancelCmd struct {
 func (c *cancelCmd) Run(ctx context.Context, s *session) error {
 	return s.act(ctx, c.ID, "cancel", nil)
 }
+
+type retryCmd struct {
+	ID string `arg:"" help:"Execution that failed or was cancelled."`
+}
+
+func (c *retryCmd) Run(ctx context.Context, s *session) error { return s.act(ctx, c.ID, "retry", nil) }
 
 type resumeCmd struct {
 	ID      string   `arg:"" help:"Execution."`

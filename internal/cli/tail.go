@@ -32,11 +32,17 @@ func (c *tailCmd) Run(ctx context.Context, s *session) error {
 	if c.Since != "" {
 		first += "?since=" + url.QueryEscape(c.Since)
 	}
+	return s.follow(ctx, first, path, func(m client.Message) error { return s.event(m, one) })
+}
+
+// follow shows the events at first, and then those at path from where it was, until show ends it with
+// errEnded or fails.
+func (s *session) follow(ctx context.Context, first, path string, show func(client.Message) error) error {
 	last, tries := "", 0
 	for {
 		err := s.hub.Events(ctx, first, last, func(m client.Message) error {
 			first, last, tries = path, m.ID, 0
-			return s.event(m, one)
+			return show(m)
 		})
 		if errors.Is(err, errEnded) {
 			return nil
@@ -75,13 +81,15 @@ func (s *session) event(m client.Message, one bool) error {
 	} else {
 		err = s.say("%s  %s#%d  %s  %s", plain(ev.Time), plain(ev.Stream), ev.Offset, plain(ev.Type), plain(string(ev.Data)))
 	}
-	switch ev.Type {
-	case "execution.succeeded", "execution.failed", "execution.cancelled":
-		if one && err == nil {
-			return errEnded
-		}
+	if one && err == nil && isEnd(ev.Type) {
+		return errEnded
 	}
 	return err
+}
+
+// isEnd reports whether an event of this type is an execution's last.
+func isEnd(eventType string) bool {
+	return eventType == "execution.succeeded" || eventType == "execution.failed" || eventType == "execution.cancelled"
 }
 
 // backoff is how long to wait before try n, 1 being the first: up to 10 s, spread so that not all come at once.
