@@ -63,7 +63,11 @@ func (h *Hub) each(ctx context.Context, owner *tenants.Tenant, fn string, wanted
 		}
 		return true
 	})
-	err = h.store.Scan(store.Range{Prefix: functionPrefix(t.name, fn)}, func(k, v []byte) (bool, error) {
+	prefix := functionPrefix(t.name, fn)
+	if fn == "" {
+		prefix = functionsPrefix(t.name)
+	}
+	err = h.store.Scan(store.Range{Prefix: prefix}, func(k, v []byte) (bool, error) {
 		if _, id := executionOfKey(k); string(v) != indexEnded {
 			ids[id] = true
 		}

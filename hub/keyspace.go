@@ -8,7 +8,7 @@ import (
 // Every key of this package. Parts are names without slashes, so prefixes are never ambiguous.
 //
 //	h/x/<tenant>/<execution>                    execution record (record.go)
-//	h/f/<tenant>/<function>/<execution>         empty: the executions of a function
+//	h/f/<tenant>/<function>/<execution>         the executions of a function: "e" for one that has ended, else empty
 //	h/q/<tenant>/<execution>                    empty: to be taken up at start-up, without waiting for a timer
 //	h/c/<tenant>/<execution>/<execution>        empty: the durable children of an execution
 //	h/i/<tenant>/<execution>/<u64 number>       event sent to an execution (inbox.go)
@@ -24,6 +24,7 @@ func functionKey(tenant, fn, id string) []byte {
 	return key("h/f", tenant, fn, id)
 }
 func functionPrefix(tenant, fn string) []byte { return key("h/f", tenant, fn, "") }
+func functionsPrefix(tenant string) []byte    { return key("h/f", tenant, "") }
 func queuedKey(tenant, id string) []byte      { return key("h/q", tenant, id) }
 func queuedPrefix() []byte                    { return []byte("h/q/") }
 func eventKey(tenant, id string, offset uint64) []byte {
