@@ -29,33 +29,25 @@ func (h *Hub) Drain(ctx context.Context) (d Drained) {
 	if ok {
 		most = max(time.Millisecond, time.Until(deadline))
 	}
-	running := h.running()
-	for _, x := range running {
-		x.mu.Lock()
-		if x.rec.State == Running && x.run != nil {
-			_, _ = x.pauseLocked(reasonDrain, most) // legal: it is running
-		}
-		x.mu.Unlock()
-	}
+	asked := map[*Execution]bool{}
 	tick := time.NewTicker(drainLook)
 	defer tick.Stop()
-	for left := running; ; {
-		left = stillRunning(left)
-		if len(left) == 0 {
-			break
-		}
+	left := h.askToPause(asked, most)
+	for ; len(left) > 0 && ctx.Err() == nil; left = h.askToPause(asked, most) {
 		select {
 		case <-tick.C:
-			continue
 		case <-ctx.Done():
 		}
-		for _, x := range left {
-			x.cutOff(&d)
-		}
-		break
 	}
-	_ = h.store.Commit(context.WithoutCancel(ctx)) // nothing is before it: an error is that of the writes that failed already
-	for _, x := range running {
+	for _, x := range left {
+		x.cutOff(&d)
+	}
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.StoreWait)
+	defer cancel()
+	if err := h.store.Commit(flush); err != nil {
+		h.log.Error("drain: what was decided is not all on disk", "error", err)
+	}
+	for x := range asked {
 		switch x.View().State() {
 		case Paused:
 			d.Paused++
@@ -67,27 +59,38 @@ func (h *Hub) Drain(ctx context.Context) (d Drained) {
 	return d
 }
 
-// running gives the executions whose function runs.
-func (h *Hub) running() (xs []*Execution) {
-	h.tenants.Range(func(_ string, t *tenant) bool {
-		t.live.Range(func(_ string, x *Execution) bool {
-			xs = append(xs, x)
-			return true
-		})
-		return true
-	})
-	return stillRunning(xs)
-}
-
-func stillRunning(xs []*Execution) (left []*Execution) {
-	for _, x := range xs {
+// askToPause asks what runs and was not asked yet to pause, and gives all that runs. What was about to
+// begin when the drain did is seen by a later look.
+func (h *Hub) askToPause(asked map[*Execution]bool, most time.Duration) (left []*Execution) {
+	left = h.running()
+	for _, x := range left {
+		if asked[x] {
+			continue
+		}
+		asked[x] = true
 		x.mu.Lock()
-		if x.run != nil {
-			left = append(left, x)
+		if x.rec.State == Running && x.run != nil {
+			_, _ = x.pauseLocked(reasonDrain, most) // legal: it is running
 		}
 		x.mu.Unlock()
 	}
 	return left
+}
+
+// running gives the executions whose function runs.
+func (h *Hub) running() (xs []*Execution) {
+	h.tenants.Range(func(_ string, t *tenant) bool {
+		t.live.Range(func(_ string, x *Execution) bool {
+			x.mu.Lock()
+			if x.run != nil {
+				xs = append(xs, x)
+			}
+			x.mu.Unlock()
+			return true
+		})
+		return true
+	})
+	return xs
 }
 
 // cutOff ends what did not come to rest in time.
