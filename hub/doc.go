@@ -23,7 +23,8 @@
 // a state that a crash could take back, and replaying the records gives the states in order.
 //
 // An execution has one owner: the Execution in tenant.live, or, when it is parked and nobody watches,
-// none: its record is loaded again on demand. Each attempt is its own value, and frames of another
+// none: its record is loaded again on demand. It leaves memory only when nothing about it is on its way
+// to the disk. Each attempt is its own value, and frames of another
 // attempt than the current one are dropped: that pointer is the fence.
 //
 // # Lock order
@@ -33,6 +34,11 @@
 //
 // # Who starts what
 //
-// Hub.Run recovers what the last process left, then waits; replays of history are the only other
-// goroutines, and Run waits for them. Where to look next: execution.go, invoke.go, pause.go, stream.go.
+// Hub.Run recovers what the last process left, then fires timers until its end. Everything else that
+// runs was begun with spawn, and Run waits for it. Drain is called before Run's context ends.
+//
+// Where to look next: execution.go has the states, invoke.go a call, durable.go a start, dispatch.go and
+// queue.go who runs when, snapshot.go pauses, sleeps and checkpoints, inbox.go events sent to executions,
+// timer.go what time does, retry.go failures, child.go what functions ask of the hub, recover.go and
+// drain.go the two ends, stream.go and subscription.go who watches.
 package hub
