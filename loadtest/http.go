@@ -13,11 +13,20 @@ import (
 type httpCodec struct {
 	request []byte
 	expect  []byte
+
+	accepted bool // 202 is an answer
 }
 
 func newHTTPCodec(r *run) *httpCodec {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "POST %s/v1/invoke/%s HTTP/1.1\r\nHost: %s\r\n", r.target.prefix, r.Function, r.target.host)
+	query := ""
+	if r.Durable {
+		query = "?async=1"
+	}
+	fmt.Fprintf(&b, "POST %s/v1/invoke/%s%s HTTP/1.1\r\nHost: %s\r\n", r.target.prefix, r.Function, query, r.target.host)
+	if r.Durable && r.Wait > 0 {
+		fmt.Fprintf(&b, "Prefer: wait=%d\r\n", max(1, int(r.Wait.Seconds())))
+	}
 	if r.Key != "" {
 		fmt.Fprintf(&b, "Authorization: Bearer %s\r\n", r.Key)
 	}
@@ -25,7 +34,7 @@ func newHTTPCodec(r *run) *httpCodec {
 		fmt.Fprintf(&b, "Livefn-Tenant: %s\r\n", r.Tenant)
 	}
 	fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(r.Args), r.Args)
-	return &httpCodec{request: b.Bytes(), expect: bytes.TrimSpace(r.Expect)}
+	return &httpCodec{request: b.Bytes(), expect: bytes.TrimSpace(r.Expect), accepted: r.Durable && r.Wait == 0}
 }
 
 func (h *httpCodec) handshake(net.Conn) ([]byte, error) { return nil, nil }
@@ -40,7 +49,7 @@ func (h *httpCodec) decode(in []byte) (answer, int, error) {
 	switch {
 	case status < 200: // 100 Continue and its kind precede the answer
 		return answer{slot: -1}, n, nil
-	case status == 200 || status == 204:
+	case status == 200 || status == 204 || status == 202 && h.accepted:
 		if h.expect != nil && !bytes.Equal(bytes.TrimSpace(body), h.expect) {
 			return answer{code: codeWrong, detail: fmt.Sprintf(": %.200q", body)}, n, nil
 		}

@@ -32,15 +32,20 @@ func prepareHub(ctx context.Context, url, adminKey string) (string, error) {
 	return tenant.Key, publishAdd(ctx, url, tenant.Key)
 }
 
-// publishAdd publishes the function that every peer runs. On a hub that has it already, this changes nothing.
+// publishAdd publishes the function that every peer runs.
 func publishAdd(ctx context.Context, url, key string) error {
-	source, err := files.ReadFile("functions/add/index.js")
+	return publish(ctx, url, key, hubFunction)
+}
+
+// publish publishes one of our functions. On a hub that has it already, this changes nothing.
+func publish(ctx context.Context, url, key, name string) error {
+	source, err := files.ReadFile("functions/" + name + "/index.js")
 	if err != nil {
 		return err
 	}
 	body := map[string]string{"source": string(source)}
-	if err := request(ctx, key, http.MethodPut, url+"/v1/functions/"+hubFunction, body, nil); err != nil {
-		return fmt.Errorf("publish the function: %w", err)
+	if err := request(ctx, key, http.MethodPut, url+"/v1/functions/"+name, body, nil); err != nil {
+		return fmt.Errorf("publish %s: %w", name, err)
 	}
 	return nil
 }

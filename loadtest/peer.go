@@ -20,7 +20,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-//go:embed peers/*.mjs functions/add/index.js
+//go:embed peers/*.mjs functions/*/index.js
 var files embed.FS
 
 // wsPackage is what the WebSocket peer is made of, pinned so that figures mean the same tomorrow.
@@ -38,6 +38,8 @@ type process struct {
 	args []string // the program first
 	env  []string // beside PATH and HOME: nothing that the shell has set changes a peer
 	dir  string
+
+	patience time.Duration // for its end; killAfter
 }
 
 // Run keeps the process alive until ctx ends, then ends it and waits until its port is free. Once it
@@ -50,7 +52,7 @@ func (p process) Run(ctx context.Context, ready chan<- string) error {
 	cmd.Dir = p.dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, p.env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = killAfter
+	cmd.WaitDelay = max(killAfter, p.patience)
 	cmd.SysProcAttr = dieWithParent()
 	var complaint tail
 	cmd.Stderr = &complaint

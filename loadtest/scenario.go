@@ -52,6 +52,8 @@ type Scenario struct {
 	Function    string          // what to call
 	Args        json.RawMessage // a JSON array; []
 	Expect      json.RawMessage // what every result must be; nil: anything
+	Durable     bool            // start durable executions (HTTP), which are answered when they are on disk
+	Wait        time.Duration   // Durable: or when they have ended, if that comes sooner; whole seconds
 	Transport   Transport       // HTTP
 	Connections int             // 64
 	InFlight    int             // calls on one connection at once: 1 for HTTP, 16 for WebSocket
@@ -87,6 +89,8 @@ func (s *Scenario) fill() error {
 	switch {
 	case s.Transport != HTTP && s.Transport != WebSocket:
 		return fmt.Errorf("transport %q is neither http nor ws", s.Transport)
+	case s.Durable && s.Transport != HTTP:
+		return errors.New("durable executions are started over HTTP")
 	case s.Transport == HTTP && s.InFlight != 1:
 		return errors.New("over HTTP/1.1 a connection carries one call at a time: use more connections")
 	case s.Connections < 0, s.InFlight < 0, s.InFlight > maxInFlight, s.Rate < 0, s.Duration < 0, s.WarmUp < 0, s.Timeout < 0:

@@ -14,6 +14,7 @@ import (
 type loadCmd struct {
 	Run     loadRunCmd     `cmd:"" default:"withargs" help:"Call one function again and again; the default."`
 	Compare loadCompareCmd `cmd:"" help:"Measure livefn beside fasthttp, node:http and ws on this machine; without --url, a hub is started for it."`
+	Durable loadDurableCmd `cmd:"" help:"Measure durable executions and a drain, with a hub that is started for it."`
 	Peer    loadPeerCmd    `cmd:"" hidden:"" help:"Run a peer of a comparison."`
 }
 
@@ -103,6 +104,33 @@ func (c *loadCompareCmd) Run(ctx context.Context, s *session, all *commands) err
 		return errReported
 	}
 	return err
+}
+
+type loadDurableCmd struct {
+	Duration time.Duration `help:"Of each measurement of a rate." default:"5s"`
+	WarmUp   time.Duration `help:"Before each measurement." default:"1s"`
+	Hold     int           `help:"Executions that run when the hub is drained." default:"10000"`
+	Node     string        `help:"The node program." default:"node" env:"LIVEFN_NODE"`
+}
+
+func (c *loadDurableCmd) Run(ctx context.Context, s *session) error {
+	if c.Hold < 1 || c.Hold > 10_000 || c.Duration <= 0 || c.WarmUp < 0 {
+		return wrongUsage("hold is 1 to 10000, as many as run at once, and duration is above zero")
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the livefn program: %w", err)
+	}
+	figures, err := loadtest.Durability{
+		Livefn: program, Node: c.Node, Duration: c.Duration, WarmUp: c.WarmUp, Hold: c.Hold, Log: s.note,
+	}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		return s.print(figures)
+	}
+	return figures.Print(s.out)
 }
 
 type loadPeerCmd struct {
