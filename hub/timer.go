@@ -47,26 +47,36 @@ func (ts *timers) written(at int64) {
 	}
 }
 
-// timerAt is when the execution's timer is to fire by its record; 0: it needs none.
-func (h *Hub) timerAt(r *Record) int64 {
-	switch {
+// timerAtLocked is when the execution's timer is to fire by its record; 0: it needs none.
+func (x *Execution) timerAtLocked() int64 {
+	switch r := &x.rec; {
 	case r.State == Queued:
 		return r.NotBefore
 	case r.State == Paused && r.Snapshot != nil:
 		return r.Snapshot.Until
-	case r.State.Ended() && h.cfg.KeepEnded > 0:
-		keep := h.cfg.KeepEnded
-		if r.Key != "" {
-			keep = max(keep, h.cfg.KeyTTL) // its key answers with it
+	case r.State.Ended():
+		if keep := x.keepEnded(); keep > 0 {
+			return r.EndedAt + keep.Milliseconds()
 		}
-		return r.EndedAt + keep.Milliseconds()
 	}
 	return 0
 }
 
-// timerOps moves the execution's timer to where its record wants it, and notes it there.
+// keepEnded is how long the execution is kept once it has ended; not above 0: for ever.
+func (x *Execution) keepEnded() time.Duration {
+	keep := x.t.hub.cfg.KeepEnded
+	if r, err := x.t.route(versionRef(x.rec.Function, x.rec.Version)); err == nil && r.version.Settings.KeepEnded > 0 {
+		keep = time.Duration(r.version.Settings.KeepEnded)
+	}
+	if keep > 0 && x.rec.Key != "" {
+		keep = max(keep, x.t.hub.cfg.KeyTTL) // its key answers with it
+	}
+	return keep
+}
+
+// timerOpsLocked moves the execution's timer to where its record wants it, and notes it there.
 func (x *Execution) timerOpsLocked() (ops []store.Op) {
-	want := x.t.hub.timerAt(&x.rec)
+	want := x.timerAtLocked()
 	if want == x.rec.Timer {
 		return nil
 	}

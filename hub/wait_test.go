@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/units"
 	"github.com/livefn/livefn/nodebridge"
+	"github.com/livefn/livefn/tenants"
 )
 
 func (w *world) send(id, eventType, data string) {
@@ -259,7 +261,11 @@ func TestWhatIsNoSnapshotFailsTheExecution(t *testing.T) {
 }
 
 func TestEndedExecutionsAreForgottenInTime(t *testing.T) {
-	w := newWorld(t, t.TempDir(), Config{KeepEnded: 40 * time.Millisecond})
+	w := newWorld(t, t.TempDir(), Config{})
+	longer, r := w.start(`[0]`)
+	r.result(`1`)
+	w.await(longer.ID())
+	w.publish(tenants.Settings{KeepEnded: units.Duration(40 * time.Millisecond)}, "module.exports = () => 2")
 	v, r := w.start(`[0]`)
 	r.emit("progress", `1`)
 	w.send(v.ID(), "n", `1`)
@@ -287,7 +293,9 @@ func TestEndedExecutionsAreForgottenInTime(t *testing.T) {
 	if left := w.keys(v.ID()); len(left) != 0 {
 		t.Errorf("%q are left of it", left)
 	}
-	if s := w.view(kept.ID())["state"]; s != "succeeded" {
-		t.Errorf("the one with a key is %v", s)
+	for _, id := range []string{kept.ID(), longer.ID()} { // one has a key, one another version's settings
+		if s := w.view(id)["state"]; s != "succeeded" {
+			t.Errorf("%s is %v", id, s)
+		}
 	}
 }

@@ -20,7 +20,8 @@ type Settings struct {
 	Timeout      units.Duration    `json:"timeout,omitempty"`      // 0: none
 	PauseTimeout units.Duration    `json:"pauseTimeout,omitempty"` // 0: the hub's default
 	Retries      *Retries          `json:"retries,omitempty"`
-	Env          Env               `json:"env,omitempty"` // settings and secrets: never shown, see MarshalJSON
+	KeepEnded    units.Duration    `json:"keepEnded,omitempty"` // 0: the hub's default
+	Env          Env               `json:"env,omitempty"`       // settings and secrets: never shown, see MarshalJSON
 	Public       bool              `json:"public,omitempty"`
 	Idempotent   bool              `json:"idempotent,omitempty"`
 	Tail         *bool             `json:"tail,omitempty"` // false: the function gets no tail argument
@@ -73,7 +74,7 @@ func ParseSettings(b []byte) (Settings, error) {
 	retries := map[string]json.RawMessage{}
 	env := map[string]json.RawMessage{}
 	err := readFields("settings", b, map[string]any{
-		"concurrency": &s.Concurrency, "timeout": &s.Timeout, "pauseTimeout": &s.PauseTimeout, "retries": &retries, "env": &env,
+		"concurrency": &s.Concurrency, "timeout": &s.Timeout, "pauseTimeout": &s.PauseTimeout, "keepEnded": &s.KeepEnded, "retries": &retries, "env": &env,
 		"public": &s.Public, "idempotent": &s.Idempotent, "tail": &s.Tail, "triggers": &s.Triggers,
 	})
 	if err == nil && len(retries) > 0 {
