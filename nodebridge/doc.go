@@ -70,10 +70,10 @@
 // Encoding: 0 JSON, 1 bytes, 2 nothing (no arguments; result undefined). JSON arguments that are an
 // array are the arguments, any other JSON value is the one argument. Go never parses them.
 //
-// The meta of a call is JSON {attempt?, resumed?, trigger?, caller?, parent?, depth?, traceparent?,
-// arguments?}: what hub.execution shows beside id, function, version and tenant; absent: attempt 1, not
-// resumed, depth 0. arguments is not shown: to so many the arguments are filled up with undefined before
-// the tail object is placed, as JSON can't say undefined.
+// The meta of a call is JSON {attempt?, resumed?, trigger?, caller?, parent?, traceparent?, depth?,
+// arguments?}: what hub.execution shows beside id, function, version and tenant, but for the last two;
+// absent: attempt 1, not resumed. depth is that of calls within calls. To as many as arguments says the
+// arguments are filled up with undefined before the tail object is placed, as JSON can't say undefined.
 //
 // The number of a Send counts the events of its execution that the hub keeps, from 1 and rising over
 // all attempts; 0 is none. The meta of Paused and of a checkpoint says which of them the process has
@@ -124,6 +124,6 @@
 // bridge.go is a process and its calls, read.go and write.go its two goroutines, calls.go the slots,
 // loaded.go its modules. pool.go is the choice among processes, waiting.go the calls that wait for one,
 // restart.go the backoff, fleet.go the pools of all tenants. js/loader.js loads modules, js/run.js runs
-// a call, js/tail.js is the tail object, js/console.js attributes output.
-// request.go is what a function asks of the hub.
+// a call, js/tail.js is the tail object, js/console.js attributes output. request.go and js/requests.js
+// are what a function asks of the hub, js/inbox.js the events that it has not heard yet.
 package nodebridge

@@ -57,9 +57,12 @@ export class Bridge {
         break
       case frames.Send: {
         const n = start + 9 + b[start + 8]
-        this.calls.get(id)?.receive(utf8Slice(b, start + 9, n), utf8Slice(b, n, end))
+        this.calls.get(id)?.receive(frames.u64(b, start), utf8Slice(b, start + 9, n), utf8Slice(b, n, end))
         break
       }
+      case frames.Response:
+        this.calls.get(id)?.answer(b, start, end, owned)
+        break
       case frames.Ping:
         this.out.sendFree(frames.Pong, id, '')
         break

@@ -4,10 +4,9 @@ import { freeze, isUint8Array, nextTick, parse, stringify } from './primordials.
 import * as frames from './frames.js'
 import { current, enter } from './context.js'
 import { cut, describe } from './thrown.js'
-import { Bus, PAUSED, local } from './tail.js'
-
-const KEPT = 1000 // events that wait for a listener
-const KEPT_TEXT = 4 << 20 // characters of their data
+import { Inbox, KEPT, KEPT_TEXT } from './inbox.js'
+import { Requests } from './requests.js'
+import { Bus, PAUSED, local, typeSize } from './tail.js'
 
 export class Execution {
   id // of its frames
@@ -27,7 +26,7 @@ export class Execution {
 
   // more holds what most executions never need.
   get more () {
-    return this.rare ??= { pause: null, cancel: null, refused: '', kept: [], keptText: 0, dropped: 0, controller: null, info: null, bound: null, output: null }
+    return this.rare ??= { pause: null, cancel: null, refused: '', inbox: null, requests: null, controller: null, info: null, bound: null, asking: null, output: null }
   }
 
   get dirs () { return this.module.dirs }
@@ -45,7 +44,7 @@ export class Execution {
       text = undefined
     } else if (typeof value === 'symbol') {
       if (value === PAUSED) {
-        this.fail('result_not_serializable', new TypeError('The function returned what hub.pause gave it, but the execution is not paused: ' + (this.rare?.refused || 'nothing was paused') + '.'))
+        this.fail('result_not_serializable', new TypeError('The function returned what hub.pause, hub.sleep or hub.waitFor gave it, but the execution is not paused: ' + (this.rare?.refused || 'nothing was paused') + '.'))
         return
       }
     } else {
@@ -115,13 +114,16 @@ export class Execution {
     if (this.done) return
     this.done = true
     this.module.bridge.calls.remove(this.id)
-    if (this.rare !== null) this.rare.kept = []
+    if (this.rare !== null) {
+      this.rare.inbox?.clear()
+      this.rare.requests?.abandon()
+    }
   }
 
   // emit sends an event of the function to the hub. It says whether anybody is there to get it.
   emit (type, args) {
-    if (typeof type !== 'string' || type === '') throw new TypeError('The type of an event must be a string that is not empty.')
-    if (type === 'paused') return this.paused(args)
+    const n = typeSize(type)
+    if (type === 'paused') return this.paused(args, '')
     if (this.done) return false
     let data
     try {
@@ -129,8 +131,6 @@ export class Execution {
     } catch (thrown) {
       throw new TypeError(`The data of the event ${type} has no JSON form: ${describe(thrown, this.dirs).message}`)
     }
-    const n = Buffer.byteLength(type)
-    if (n > 255) throw new TypeError(`The type of an event has ${n} bytes; 255 is the limit.`)
     if (this.done) return false
     const { out } = this.module.bridge
     if (!out.sendNow(frames.Event, this.id, n, data === undefined ? type : type + data)) {
@@ -139,15 +139,17 @@ export class Execution {
     return true
   }
 
-  // paused ends the execution with the arguments to resume with. Without a JSON form it goes on.
-  paused (args) {
+  // paused ends the execution with the arguments to resume with. Without a JSON form it goes on. wake is
+  // text: the members of the meta that say when it resumes by itself, '' if it doesn't.
+  paused (args, wake) {
     if (this.done) return false
     const { out } = this.module.bridge
     let refused
     try {
       const text = stringify(args)
       if (this.done) return false
-      if (this.#final(frames.Paused, 0, '\0' + text)) {
+      this.#unwritten()
+      if (out.sendHeaded(frames.Paused, this.id, frames.metaHead(this.account(wake), 0), text)) {
         this.end()
         return true
       }
@@ -158,6 +160,14 @@ export class Execution {
     this.more.refused = refused
     out.send(frames.Refused, this.id, -1, stringify({ message: cut(refused) }))
     return false
+  }
+
+  // account is the meta of a pause or checkpoint, with what the inbox says beside the members given.
+  account (members) {
+    const inbox = this.rare?.inbox?.account() ?? ''
+    if (members === '' || inbox === '') members += inbox
+    else members += `,${inbox}`
+    return members === '' ? '' : `{${members}}`
   }
 
   // log adds a line to the execution's log. fields is JSON text, '' for none.
@@ -187,8 +197,11 @@ export class Execution {
     if (this.bus !== null && this.bus.listenerCount(type) > 0) this.#deliver(type, info)
   }
 
-  // receive takes an event that a client sent; text is its JSON, or empty.
-  receive (type, text) {
+  // receive takes an event that a client sent; text is its JSON, or empty. It waits for its type's first
+  // listener, and behind those that wait.
+  receive (number, type, text) {
+    const inbox = this.more.inbox ??= new Inbox()
+    inbox.saw(number)
     let data
     if (text !== '') {
       try {
@@ -198,25 +211,20 @@ export class Execution {
         return
       }
     }
-    if (this.bus !== null && this.bus.listenerCount(type) > 0) this.#deliver(type, data)
-    else this.#keep(type, data, text.length)
-  }
-
-  #keep (type, data, size) {
-    const more = this.more
-    more.kept.push({ type, data, size })
-    more.keptText += size
-    while (more.kept.length > KEPT || more.keptText > KEPT_TEXT) {
-      more.keptText -= more.kept.shift().size
-      if (more.dropped++ === 0) this.log('warn', `Events are dropped, the oldest first: ${KEPT} wait for a listener, or ${KEPT_TEXT} bytes.`)
+    if (this.bus !== null && this.bus.listenerCount(type) > 0 && !inbox.has(type)) {
+      this.#deliver(type, data)
+      return
     }
+    const before = inbox.dropped
+    inbox.keep({ type, data, size: text.length, number })
+    if (inbox.dropped && !before) this.log('warn', `Events are dropped, the oldest first: ${KEPT} wait for a listener, or ${KEPT_TEXT} bytes.`)
   }
 
   // listening is told that the function listens to a type: it gets what came before.
   listening (type, listener) {
     const info = type === 'pause' ? this.rare?.pause : type === 'cancel' ? this.rare?.cancel : null
     if (info) this.#late(type, listener, info)
-    else if (this.rare !== null && this.rare.kept.length > 0) this.#release(type)
+    else if (this.rare?.inbox?.has(type)) this.#release(type)
   }
 
   #late (type, listener, info) {
@@ -230,18 +238,14 @@ export class Execution {
     })
   }
 
-  // #release delivers what was kept of a type, on the next turn, before anything that comes later.
+  // #release delivers what was kept of a type, on the next turn, until nobody listens any more.
   #release (type) {
-    const more = this.rare
-    if (!more.kept.some(event => event.type === type)) return
+    const { inbox } = this.rare
     nextTick(() => {
-      const events = more.kept.filter(event => event.type === type)
-      more.kept = more.kept.filter(event => event.type !== type)
-      for (let i = 0; i < events.length; i++) {
-        if (this.done) return
-        more.keptText -= events[i].size
-        if (this.bus.listenerCount(type) > 0) this.#deliver(type, events[i].data)
-        else this.#keep(type, events[i].data, events[i].size)
+      while (!this.done && this.bus.listenerCount(type) > 0) {
+        const event = inbox.take(type)
+        if (event === null) return
+        this.#deliver(type, event.data)
       }
     })
   }
@@ -261,9 +265,17 @@ export class Execution {
     }
   }
 
+  // answer takes the payload of a Response.
+  answer (b, start, end, owned) {
+    enter(this) // for what nobody catches
+    this.rare?.requests?.answer(b, start, end, owned)
+  }
+
   // What the tail object shows.
 
   get events () { return this.bus ??= new Bus(this) }
+
+  get requests () { return this.more.requests ??= new Requests(this) }
 
   get signal () {
     const more = this.more
@@ -277,9 +289,9 @@ export class Execution {
   get info () {
     const more = this.more
     if (more.info === null) {
-      const { attempt = 1, resumed = false, trigger, caller, traceparent } = this.meta === '' ? {} : parse(this.meta)
+      const { attempt = 1, resumed = false, trigger, caller, parent, traceparent } = this.meta === '' ? {} : parse(this.meta)
       const { function: fn, version, tenant } = this.module
-      more.info = freeze({ id: this.name, function: fn, version, tenant, attempt, resumed, trigger, caller, traceparent })
+      more.info = freeze({ id: this.name, function: fn, version, tenant, attempt, resumed, trigger, caller, parent, traceparent })
     }
     return more.info
   }

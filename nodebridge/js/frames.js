@@ -1,6 +1,6 @@
 // Frames: their kinds and limits, what may stand in them, and where they begin and end. ../doc.go is
 // the protocol and has the tables; this file and ../frame.go say the same.
-import { allocUnsafeSlow, copyInto, min, subarray } from './primordials.js'
+import { allocUnsafeSlow, byteLength, copyInto, min, subarray, utf8Write } from './primordials.js'
 
 export const Init = 0x01
 export const Load = 0x02
@@ -69,11 +69,35 @@ export function u32 (b, at) {
   return (b[at] | b[at + 1] << 8 | b[at + 2] << 16 | b[at + 3] << 24) >>> 0
 }
 
+// u64 is exact up to 2^53.
+export function u64 (b, at) { return u32(b, at) + u32(b, at + 4) * 0x100000000 }
+
 export function putU32 (b, at, n) {
   b[at] = n
   b[at + 1] = n >>> 8
   b[at + 2] = n >>> 16
   b[at + 3] = n >>> 24
+}
+
+// head gives room for the n bytes that a payload begins with, and metaHead for n, a meta's length and it.
+export function head (n) { return allocUnsafeSlow(n) }
+
+export function metaHead (meta, n) {
+  const m = byteLength(meta)
+  const b = allocUnsafeSlow(n + 2 + m)
+  b[n] = m
+  b[n + 1] = m >>> 8
+  if (m > 0) utf8Write(b, meta, n + 2)
+  return b
+}
+
+// bytesOf gives b[start:end] to a function: as it is if it is owned, else a copy in memory of its own, as a
+// pool's would show what is beside it.
+export function bytesOf (b, start, end, owned) {
+  if (owned) return subarray(b, start, end)
+  const bytes = allocUnsafeSlow(end - start)
+  copyInto(bytes, subarray(b, start, end), 0)
+  return bytes
 }
 
 // check throws unless a half whose table is `from` may send this kind with the payload b[start:end].

@@ -3,10 +3,9 @@
 import { current, enter } from './context.js'
 import { describeText } from './loader.js'
 import { apply, now } from './primordials.js'
+import { known } from './thrown.js'
 
 const FLOOD = 1000 // errors of nobody in a second after which the process itself is broken
-
-const raised = new WeakSet() // errors that refuse made; their executions know of them
 
 // guard has errors that nobody caught end the execution that caused them, or given to nobody(text).
 // die(message) ends a process in which Node itself fails on and on, because a function replaced, say,
@@ -22,7 +21,7 @@ function guardErrors (nobody, die) {
   const uncaught = thrown => {
     const owner = current()
     try {
-      if (typeof thrown === 'object' && thrown !== null && raised.has(thrown)) return
+      if (typeof thrown === 'object' && thrown !== null && known.has(thrown)) return
       if (owner === undefined) {
         const at = now() / 1000 | 0
         errors = at === second ? errors + 1 : 1
@@ -96,7 +95,7 @@ function refuse (what) {
   const owner = current()
   const error = new Error(`The function called ${what}; it shares its process with others, so only this execution ends.`)
   error.name = 'ProcessExit'
-  raised.add(error)
+  known.add(error)
   if (owner !== undefined && !owner.done) owner.throw(error)
   throw error
 }

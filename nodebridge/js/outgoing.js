@@ -77,6 +77,21 @@ export class Outgoing {
     return true
   }
 
+  // sendHeaded is send with the bytes of head before the text.
+  sendHeaded (kind, id, head, text) {
+    const start = BODY_HEAD + head.length
+    const size = start + byteLength(text)
+    if (size > this.max) return false
+    const body = allocUnsafeSlow(size)
+    body[0] = kind
+    putU32(body, 1, id)
+    copyInto(body, head, BODY_HEAD)
+    if (size > start) utf8Write(body, text, start, size - start)
+    this.#add(id, body)
+    this.#schedule()
+    return true
+  }
+
   // sendU32 adds a frame of no call whose payload is a number.
   sendU32 (kind, id, n) {
     this.#number(kind, id, n)

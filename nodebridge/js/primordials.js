@@ -32,3 +32,10 @@ for (const name of ['get', 'set', 'has', 'delete']) {
   Object.defineProperty(SafeMap.prototype, name, { value: Map.prototype[name] })
 }
 freeze(SafeMap.prototype)
+
+// SafeWeakSet is a WeakSet whose methods can't be replaced.
+export class SafeWeakSet extends WeakSet {}
+for (const name of ['add', 'has']) {
+  Object.defineProperty(SafeWeakSet.prototype, name, { value: WeakSet.prototype[name] })
+}
+freeze(SafeWeakSet.prototype)

@@ -1,10 +1,12 @@
 // Runs calls: takes them out of their frames, places the arguments, and brings what the function does,
 // whether it returns, promises, yields or throws, to one final frame.
-import { apply, asyncIterator, isArray, isGeneratorObject, isPromise, max, NativePromise, now, parse, setImmediate, then, utf8Slice, allocUnsafeSlow, copyInto, subarray } from './primordials.js'
-import { BYTES, NOTHING, u32 } from './frames.js'
+import { apply, asyncIterator, isArray, isGeneratorObject, isPromise, max, NativePromise, now, parse, setImmediate, then, uncurry, utf8Slice } from './primordials.js'
+import { BYTES, NOTHING, bytesOf, u32 } from './frames.js'
 import { enter } from './context.js'
 import { Execution } from './execution.js'
 import { Hub } from './tail.js'
+
+const includes = uncurry(String.prototype.includes)
 
 const SLOW = 2 // ms of a call after which the answers before the next one of its kind don't wait for it
 const SLICE = 5 // ms that a generator may run before others have their turn
@@ -43,6 +45,7 @@ export function call (bridge, id, b, start, end, owned) {
   let args
   try {
     args = argumentsOf(b[start + 4], b, m, end, owned)
+    if (meta !== '') pad(args, meta)
   } catch (thrown) {
     execution.fail('invalid_request', new SyntaxError(`The arguments are not JSON: ${thrown.message}`))
     return
@@ -54,14 +57,16 @@ export function call (bridge, id, b, start, end, owned) {
 
 function argumentsOf (encoding, b, start, end, owned) {
   if (encoding === NOTHING) return []
-  if (encoding === BYTES) {
-    if (owned) return [subarray(b, start, end)]
-    const bytes = allocUnsafeSlow(end - start) // of its own: a pool's memory would show what is beside it
-    copyInto(bytes, subarray(b, start, end), 0)
-    return [bytes]
-  }
+  if (encoding === BYTES) return [bytesOf(b, start, end, owned)]
   const value = parse(utf8Slice(b, start, end))
   return isArray(value) ? value : [value]
+}
+
+// pad fills the arguments up with undefined, which JSON can't say, to as many as the meta wants.
+function pad (args, meta) {
+  if (!includes(meta, '"arguments"')) return
+  const { arguments: wanted } = parse(meta)
+  for (let i = args.length; i < wanted; i++) args[i] = undefined
 }
 
 // release runs the calls that waited for their module.

@@ -2,9 +2,13 @@
 // everything that it shows is made when it is first read, and lives in the Execution.
 import { EventEmitter } from 'node:events'
 import { format, inspect } from 'node:util'
-import { apply, freeze, stringify, uncurry } from './primordials.js'
+import { apply, byteLength, freeze, isArray, stringify, uncurry } from './primordials.js'
+import { milliseconds } from './duration.js'
 
-// PAUSED is what hub.pause returns; returning it is the idiom.
+const { keys } = Object
+const { isInteger } = Number
+
+// PAUSED is what hub.pause, sleep and waitFor return; returning it is the idiom.
 export const PAUSED = Symbol('livefn.paused')
 
 export class Hub {
@@ -16,6 +20,13 @@ export class Hub {
   get emit () { return bound(this.#execution).emit }
   get pause () { return bound(this.#execution).pause }
   get log () { return bound(this.#execution).log }
+  get sleep () { return asking(this.#execution).sleep }
+  get waitFor () { return asking(this.#execution).waitFor }
+  get checkpoint () { return asking(this.#execution).checkpoint }
+  get invoke () { return asking(this.#execution).invoke }
+  get start () { return asking(this.#execution).start }
+  get with () { return asking(this.#execution).with }
+  get publish () { return asking(this.#execution).publish }
   get pausing () { return this.#execution.pausing }
   get signal () { return this.#execution.signal }
   get execution () { return this.#execution.info }
@@ -24,7 +35,7 @@ export class Hub {
 freeze(Hub.prototype)
 freeze(Hub)
 
-// bound are hub's functions. They need no `this`, so `const { emit, log } = hub` works.
+// bound are the functions that most functions use. They need no `this`, so `const { emit, log } = hub` works.
 function bound (execution) {
   return execution.more.bound ??= {
     emit: (type, ...data) => execution.events.emit(type, ...data),
@@ -39,6 +50,71 @@ function bound (execution) {
       error: (...args) => log(execution, 'error', args)
     })
   }
+}
+
+// asking are those with which a function asks the hub for something.
+function asking (execution) {
+  return execution.more.asking ??= {
+    sleep: (duration, ...args) => {
+      execution.paused(args, `"sleep":${milliseconds(duration)}`)
+      return PAUSED
+    },
+    waitFor: (type, options, ...args) => {
+      execution.paused(args, waiting(type, options))
+      return PAUSED
+    },
+    checkpoint: (...args) => execution.requests.checkpoint(args),
+    invoke: (name, ...args) => execution.requests.invoke(name, args),
+    start: (name, ...args) => execution.requests.start(name, args, ''),
+    with: options => {
+      const members = startOptions(options)
+      return freeze({ start: (name, ...args) => execution.requests.start(name, args, members) })
+    },
+    publish: (stream, type, data) => execution.requests.publish(stream, type, data)
+  }
+}
+
+// waiting gives the members of a meta that wait for an event.
+function waiting (type, options) {
+  typeSize(type)
+  const { timeout } = optionsOf(options ?? {}, ['timeout'], 'hub.waitFor takes the type of an event, then options: { timeout }, then the arguments to resume with')
+  return `"event":${stringify(type)}${timeout === undefined ? '' : `,"timeout":${milliseconds(timeout)}`}`
+}
+
+// startOptions gives the members of a start.
+function startOptions (options) {
+  const { key, delay, priority } = optionsOf(options, ['key', 'delay', 'priority'], 'hub.with takes { key, delay, priority }, for start')
+  let text = ''
+  if (key !== undefined) {
+    if (typeof key !== 'string' || key === '') throw new TypeError('A key must be a string that is not empty.')
+    text += `,"key":${stringify(key)}`
+  }
+  if (delay !== undefined) text += `,"delay":${milliseconds(delay)}`
+  if (priority !== undefined) {
+    if (!isInteger(priority)) throw new TypeError('A priority must be an integer.')
+    text += `,"priority":${priority}`
+  }
+  return text
+}
+
+// optionsOf gives options, if they are an object that has no others.
+function optionsOf (options, names, usage) {
+  if (typeof options !== 'object' || options === null || isArray(options)) throw new TypeError(`${usage}.`)
+  const own = keys(options)
+  for (let i = 0; i < own.length; i++) {
+    let found = false
+    for (let j = 0; j < names.length; j++) found ||= own[i] === names[j]
+    if (!found) throw new TypeError(`${usage}; it does not know ${own[i]}.`)
+  }
+  return options
+}
+
+// typeSize gives the bytes of an event's type, and throws if it is none.
+export function typeSize (type) {
+  if (typeof type !== 'string' || type === '') throw new TypeError('The type of an event must be a string that is not empty.')
+  const n = byteLength(type)
+  if (n > 255) throw new TypeError(`The type of an event has ${n} bytes; 255 is the limit.`)
+  return n
 }
 
 // log takes a message and its fields, or what console.log takes.

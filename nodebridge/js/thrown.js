@@ -1,9 +1,12 @@
 // What functions throw, told as {name, message, stack}, whatever it is.
 import { inspect } from 'node:util'
 import { fileURLToPath } from 'node:url'
-import { uncurry, utf8Slice } from './primordials.js'
+import { SafeWeakSet, uncurry, utf8Slice } from './primordials.js'
 
 export const LIMIT = 64 << 10 // bytes of a message, a stack or a log line
+
+// known are errors that nobody needs to catch: their executions know of them.
+export const known = new SafeWeakSet()
 
 const here = new URL('.', import.meta.url)
 const ours = [here.href, fileURLToPath(here)]

@@ -246,6 +246,28 @@ export class TestCall {
   end () { return this.hub.until(() => this.final, 'a final frame') }
   event (type) { return this.hub.until(() => this.frames.find(f => f.kind === 'Event' && f.type === type), `an event ${type}`) }
   log (message) { return this.hub.until(() => this.frames.find(f => f.kind === 'Log' && f.json.message.includes(message)), `a log ${message}`) }
+  // request waits for the n-th Request, respond answers one: with a value, bytes, or undefined, and fault with a fault.
+  request (n) {
+    return this.hub.until(() => {
+      const found = this.frames.find(f => f.kind === 'Request' && f.number === n)
+      if (!found && this.final) assert.fail(`no request ${n} before ${this.final.kind} ${this.final.text}`)
+      return found
+    }, `request ${n}`)
+  }
+
+  respond (number, value) {
+    const bytes = value instanceof Uint8Array
+    const encoding = value === undefined ? frames.NOTHING : bytes ? frames.BYTES : frames.JSON
+    this.response(number, 0, encoding, value === undefined ? '' : bytes ? value : JSON.stringify(value))
+  }
+
+  fault (number, fault) { this.response(number, 1, frames.JSON, JSON.stringify(fault)) }
+  response (number, status, encoding, body) {
+    const payload = responsePayload(number, status, encoding, body)
+    if (payload.length <= frames.MAX_PAYLOAD) this.hub.write(frame(frames.Response, this.id, payload))
+    else this.hub.message(frames.Response, this.id, payload)
+  }
+
   get events () { return this.frames.filter(f => f.kind === 'Event').map(f => [f.type, f.json]) }
   get logs () { return this.frames.filter(f => f.kind === 'Log').map(f => f.json) }
   get kinds () { return this.frames.map(f => f.kind) }
