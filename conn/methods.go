@@ -26,6 +26,7 @@ func init() { // refers to itself through do
 		"send":        (*Session).send,
 		"subscribe":   (*Session).subscribe,
 		"unsubscribe": (*Session).unsubscribe,
+		"publish":     (*Session).publish,
 		"ping":        (*Session).ping,
 		"auth":        (*Session).auth,
 	}

@@ -42,6 +42,11 @@ func body(ctx *fasthttp.RequestCtx, v any, mayMiss bool) error {
 	if len(b) == 0 && mayMiss {
 		return nil
 	}
+	return decode(b, v)
+}
+
+// decode is strict with an error that tells the user what is wrong with the body.
+func decode(b []byte, v any) error {
 	err := strict(b, v)
 	if err == nil {
 		return nil

@@ -41,6 +41,10 @@ func (s *Server) table() []route {
 	on("POST", "/v1/executions/{id}/events", s.sendEvent)
 	on("GET", "/v1/executions/{id}/events", s.executionEvents)
 	on("GET", "/v1/streams/{pattern}/events", s.streamEvents)
+	on("POST", "/v1/streams/{stream}/events", s.publishEvents)
+	on("PUT", "/v1/streams/{stream}", s.setStream)
+	on("GET", "/v1/streams/{stream}", s.getStream)
+	on("DELETE", "/v1/streams/{stream}", s.deleteStream)
 
 	on("GET", "/v1/functions", s.listFunctions)
 	on("PUT", "/v1/functions/{function}", s.publish)

@@ -189,12 +189,14 @@ func TestASubscriptionIsAnsweredBeforeItsEventsAndEndsWithTheExecution(t *testin
 	expect(2, "execution.started")
 	f.bridges.release("1")
 	expect(3, "execution.succeeded")
+	same(t, "the end is told", c.hear(), `{"jsonrpc":"2.0","method":"ended","params":{"subscription":"s1","reason":"ended"}}`)
 	same(t, "unsubscribe", c.ask(`{"jsonrpc":"2.0","id":3,"method":"unsubscribe","params":{"subscription":"s1"}}`), `{"jsonrpc":"2.0","id":3,"result":true}`)
 	got := c.ask(`{"jsonrpc":"2.0","id":4,"method":"subscribe","params":{"stream":"execution.` + id + `","since":{"epoch":"` + sub.Result.Epoch + `","offset":2}}}`)
 	same(t, "again", got, `{"jsonrpc":"2.0","id":4,"result":{"subscription":"s2","epoch":"`+sub.Result.Epoch+`","offset":2,"recovered":true}}`)
 	if got := c.hear(); !strings.Contains(got, "execution.succeeded") {
 		t.Fatal(got)
 	}
+	same(t, "its end", c.hear(), `{"jsonrpc":"2.0","method":"ended","params":{"subscription":"s2","reason":"ended"}}`)
 	if got := c.ask(`{"jsonrpc":"2.0","id":5,"method":"list","params":{"function":"held"}}`); !strings.Contains(got, id) {
 		t.Fatal(got)
 	}

@@ -38,7 +38,11 @@ var eventTail = []byte(`}}`)
 func (k *sink) Deliver(sub *hub.Subscription, evs []*hub.Event, b *nodebridge.Batch) {
 	k.open(sub, b)
 	for _, ev := range evs {
-		if !k.s.out.text(b, k.head, ev.Members(), eventTail) {
+		members := ev.Members()
+		if sub != nil {
+			members = sub.Members(ev)
+		}
+		if !k.s.out.text(b, k.head, members, eventTail) {
 			return
 		}
 	}
@@ -47,11 +51,26 @@ func (k *sink) Deliver(sub *hub.Subscription, evs []*hub.Event, b *nodebridge.Ba
 // Room waits until the client has read enough for more history.
 func (k *sink) Room(ctx context.Context) error { return k.s.out.Room(ctx) }
 
-// Ended drops the subscription: its last event said so to the client.
+// Ended drops the subscription and says so. One that fell behind may begin again from its last position.
 func (k *sink) Ended(sub *hub.Subscription, b *nodebridge.Batch) {
 	k.open(sub, b)
+	if k.name == "" {
+		return
+	}
 	k.s.forget(k.name)
+	reason := endedStream
+	if sub.Behind() {
+		reason = endedBehind
+	}
+	k.s.out.text(b, endedHead, strconv.AppendQuote(nil, k.name), reason)
 }
+
+// The pieces of the notification that a subscription has ended.
+var (
+	endedHead   = []byte(`{"jsonrpc":"2.0","method":"ended","params":{"subscription":`)
+	endedStream = []byte(`,"reason":"ended"}}`)
+	endedBehind = []byte(`,"reason":"behind"}}`)
+)
 
 // subscribed is the answer to subscribe.
 type subscribed struct {

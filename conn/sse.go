@@ -116,14 +116,18 @@ func (e *eventStream) Deliver(sub *hub.Subscription, evs []*hub.Event, b *nodebr
 	var buf [96]byte
 	for _, ev := range evs {
 		head := buf[:0]
+		members := ev.Members()
 		if sub != nil {
-			head = append(append(head, "id: "...), sub.Position().Epoch...)
-			head = append(strconv.AppendUint(append(head, ':'), ev.Offset, 10), '\n')
+			if p, ok := sub.PositionOf(ev); ok {
+				head = append(append(head, "id: "...), p.Epoch...)
+				head = append(strconv.AppendUint(append(head, ':'), p.Offset, 10), '\n')
+			}
+			members = sub.Members(ev)
 		}
 		if plainType(ev.Type) {
 			head = append(append(append(head, "event: "...), ev.Type...), '\n')
 		}
-		e.out.chunk(b, e.chunked, head, dataHead, ev.Members(), dataTail)
+		e.out.chunk(b, e.chunked, head, dataHead, members, dataTail)
 	}
 }
 

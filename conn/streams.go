@@ -74,3 +74,36 @@ func sinceText(text string) (since hub.Since, err error) {
 	}
 	return hub.Since{Position: &hub.Position{Epoch: epoch, Offset: n}}, nil
 }
+
+// setStream makes a stream with the retention in the body, or gives it another.
+func (s *Server) setStream(ctx *fasthttp.RequestCtx, args []string) error {
+	t, err := s.tenant(ctx)
+	if err != nil {
+		return err
+	}
+	var r hub.Retention
+	if err := body(ctx, &r, true); err != nil {
+		return err
+	}
+	info, err := s.hub.SetStream(s.life(), t, args[0], r)
+	return reply(ctx, info, err)
+}
+
+// getStream gives a stream's retention and how it stands.
+func (s *Server) getStream(ctx *fasthttp.RequestCtx, args []string) error {
+	t, err := s.tenant(ctx)
+	if err != nil {
+		return err
+	}
+	info, err := s.hub.Stream(t, args[0])
+	return reply(ctx, info, err)
+}
+
+// deleteStream deletes a stream with its history.
+func (s *Server) deleteStream(ctx *fasthttp.RequestCtx, args []string) error {
+	t, err := s.tenant(ctx)
+	if err != nil {
+		return err
+	}
+	return none(ctx, s.hub.DeleteStream(s.life(), t, args[0]))
+}

@@ -34,7 +34,14 @@ type Event struct {
 	Time   int64  // milliseconds since 1970
 	Data   []byte // JSON, or empty for none
 
+	CloudEvent []byte // attributes of the CloudEvent that it came as, a JSON object; empty: it came as none
+
+	number uint64 // in the journal of its tenant; 0: of the hub's own streams
+	stored bool   // of a durable stream of a tenant's
+	gone   bool   // its stream's history has it no longer; guarded by the journal's lock
+
 	members atomic.Pointer[[]byte]
+	placed  atomic.Pointer[[]byte]
 }
 
 // Members gives the event as the members of a JSON object, without its braces:
@@ -61,7 +68,24 @@ func (ev *Event) Members() []byte {
 	} else {
 		b = append(b, ev.Data...)
 	}
+	if len(ev.CloudEvent) > 0 {
+		b = append(append(b, `,"cloudevent":`...), ev.CloudEvent...)
+	}
 	ev.members.Store(&b)
+	return b
+}
+
+// placedMembers is Members with the event's position among all of its tenant's.
+func (ev *Event) placedMembers(epoch string) []byte {
+	if p := ev.placed.Load(); p != nil {
+		return *p
+	}
+	m := ev.Members()
+	b := make([]byte, 0, len(m)+len(epoch)+56)
+	b = append(append(b, m...), `,"position":{"epoch":"`...)
+	b = append(append(b, epoch...), `","offset":`...)
+	b = append(strconv.AppendUint(b, ev.number, 10), '}')
+	ev.placed.Store(&b)
 	return b
 }
 
@@ -75,7 +99,7 @@ func (ev *Event) MarshalJSON() ([]byte, error) {
 }
 
 // size is what the event weighs in a ring, in bytes.
-func (ev *Event) size() int { return len(ev.Data) + len(ev.Type) + 64 }
+func (ev *Event) size() int { return len(ev.Data) + len(ev.Type) + len(ev.CloudEvent) + 64 }
 
 // timeLayout is RFC 3339 in UTC with milliseconds.
 const timeLayout = "2006-01-02T15:04:05.000Z"

@@ -37,6 +37,8 @@ type Config struct {
 	KeepEnded     time.Duration // how long an ended durable execution is kept: 7 days; -1: for ever. One with a key is kept as long as the key holds
 	AbandonAfter  time.Duration // how long the next attempt waits for a function that was cancelled or ran out of time to end: 30 s
 	RetryOverload time.Duration // pause before a durable execution that found no room tries again: 100 ms
+	MaxStreams    int           // streams of its own that one tenant may have at once: 100,000
+	MaxHistory    int           // bytes of events of its own streams that one tenant has in memory: 64 MiB; the oldest go first
 	StoreWait     time.Duration // how long those wait for a decided transition whose record the store cannot write: 5 s
 }
 
@@ -58,6 +60,8 @@ func (c Config) withDefaults() Config {
 	or(&c.MaxDepth, 64)
 	or(&c.MaxChildren, 1_000)
 	or(&c.MaxLost, 5)
+	or(&c.MaxStreams, 100_000)
+	or(&c.MaxHistory, 64<<20)
 	or(&c.CallArgs, 4<<10)
 	orDuration := func(v *time.Duration, d time.Duration) {
 		if *v == 0 {
@@ -116,6 +120,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	close(h.ready)
 	h.spawn(h.watchStore)
+	h.spawn(h.keepStreams)
 	if err := h.runTimers(ctx); err != nil {
 		return err
 	}
@@ -216,6 +221,7 @@ func (h *Hub) purge(ctx context.Context, name string) error {
 			_, _ = h.Cancel(ctx, t.owner, id) // one that has just ended need not be cancelled
 			return ctx.Err() == nil
 		})
+		t.journal.close()
 	}
 	for _, prefix := range tenantPrefixes(name) {
 		var ops []store.Op

@@ -16,6 +16,12 @@ import (
 //	h/e/<tenant>/<execution>/<u64 offset>       event of an execution's stream (events.go)
 //	h/b/<tenant>/<execution>/<name>             a payload too large for the record
 //	h/k/<tenant>/<idempotency key, hex sha256>  idempotency record, expires after 24 h
+//	h/sj/<tenant>/                              the journal of the tenant's own streams (journalstore.go)
+//	h/sd/<tenant>/<stream>                      a stream whose retention was set
+//	h/se/<tenant>/<stream>/<u64 offset>         event of a durable stream
+//	h/sl/<tenant>/<u64 number>                  log of the journal: stream and offset of a durable event
+//	h/st/<tenant>/<stream>                      what a durable stream's history has lost
+//	h/sm/<tenant>/<stream>                      a stream that had events in memory, or is gone
 //
 // Execution ids are ULIDs, so records of a tenant lie in the order of their creation.
 func executionKey(tenant, id string) []byte { return key("h/x", tenant, id) }
@@ -53,13 +59,28 @@ func offsetOfEventKey(k []byte) uint64            { return binary.BigEndian.Uint
 func executionOfKey(k []byte) (tenant, id string) { return lastTwo(string(k)) }
 func key(parts ...string) []byte                  { return []byte(strings.Join(parts, "/")) }
 
+func journalKey(tenant string) []byte      { return key("h/sj", tenant, "") }
+func streamKey(tenant, name string) []byte { return key("h/sd", tenant, name) }
+func streamsPrefix(tenant string) []byte   { return key("h/sd", tenant, "") }
+func streamEventKey(tenant, name string, offset uint64) []byte {
+	return binary.BigEndian.AppendUint64(streamEventsPrefix(tenant, name), offset)
+}
+func streamEventsPrefix(tenant, name string) []byte { return key("h/se", tenant, name, "") }
+func logKey(tenant string, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(logPrefix(tenant), number)
+}
+func logPrefix(tenant string) []byte     { return key("h/sl", tenant, "") }
+func trimKey(tenant, name string) []byte { return key("h/st", tenant, name) }
+func markKey(tenant, name string) []byte { return key("h/sm", tenant, name) }
+func marksPrefix(tenant string) []byte   { return key("h/sm", tenant, "") }
+
 // tenantPrefixes gives the prefixes of everything that belongs to a tenant, but for timers: one of an
 // execution that is gone does nothing.
 func tenantPrefixes(tenant string) (prefixes [][]byte) {
-	for _, p := range []string{"h/x", "h/f", "h/q", "h/e", "h/b", "h/k", "h/c", "h/i"} {
+	for _, p := range []string{"h/x", "h/f", "h/q", "h/e", "h/b", "h/k", "h/c", "h/i", "h/sd", "h/se", "h/sl", "h/st", "h/sm"} {
 		prefixes = append(prefixes, key(p, tenant, ""))
 	}
-	return prefixes
+	return append(prefixes, journalKey(tenant))
 }
 
 func lastTwo(k string) (string, string) {

@@ -178,6 +178,28 @@ type EventPage struct {
 	Events []*Event `json:"events"`
 	Epoch  string   `json:"epoch"`
 	Next   string   `json:"next,omitempty"` // since for the next page; "": nothing more now
+
+	placed bool // of a pattern: events have positions
+}
+
+// MarshalJSON gives the page.
+func (p EventPage) MarshalJSON() ([]byte, error) {
+	b := []byte(`{"events":[`)
+	for i, ev := range p.Events {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		members := ev.Members()
+		if p.placed {
+			members = ev.placedMembers(p.Epoch)
+		}
+		b = append(append(append(b, '{'), members...), '}')
+	}
+	b = appendString(append(b, `],"epoch":`...), p.Epoch)
+	if p.Next != "" {
+		b = appendString(append(b, `,"next":`...), p.Next)
+	}
+	return append(b, '}'), nil
 }
 
 // History reads a page of a stream's history after since: "" for its start, or "epoch:offset". A
@@ -200,6 +222,9 @@ func (h *Hub) History(owner *tenants.Tenant, name, since string, limit int) (Eve
 		from = Since{Position: &p}
 	}
 	t := h.tenant(owner)
+	if own, _ := patternScope(name); own {
+		return t.journal.history(name, wild, from, limit)
+	}
 	if wild {
 		return EventPage{Events: []*Event{}, Epoch: h.epoch}, nil
 	}

@@ -9,6 +9,9 @@ import (
 // maxStreamName is the length in bytes that a stream's name or a pattern may have.
 const maxStreamName = 256
 
+// maxToken is the length in bytes that each token of a stream's name may have.
+const maxToken = 64
+
 // checkPattern says whether p is a stream's name or a pattern over names (NATS subject syntax: tokens
 // joined by dots, * for any one token, > as the last token for one or more), and whether it has
 // wildcards.
@@ -60,4 +63,37 @@ func matches(pattern, name string) bool {
 		}
 		pattern, name = prest, nrest
 	}
+}
+
+// patternScope says whether a pattern, which checkPattern accepted, may match streams that the tenant
+// made, and whether it may match the hub's own.
+func patternScope(pattern string) (own, hubs bool) {
+	switch token, _, _ := strings.Cut(pattern, "."); token {
+	case "*", ">":
+		return true, true
+	case "execution", "function", "hub":
+		return false, true
+	}
+	return true, false
+}
+
+// checkStream says whether name can be a stream that a tenant makes.
+func checkStream(name string) error {
+	wild, err := checkPattern(name)
+	if err != nil {
+		return err
+	}
+	if wild {
+		return fault.New(fault.InvalidRequest, "%q is a pattern; this needs the name of one stream.", name)
+	}
+	if own, _ := patternScope(name); !own {
+		return fault.New(fault.InvalidRequest, "%q is the hub's own: a stream of yours may not begin with execution, function or hub.", name)
+	}
+	for rest, more := name, true; more; {
+		var token string
+		if token, rest, more = strings.Cut(rest, "."); len(token) > maxToken {
+			return fault.New(fault.InvalidRequest, "A token of a stream's name has 1 to %d characters; %q has %d.", maxToken, token, len(token))
+		}
+	}
+	return nil
 }

@@ -27,7 +27,7 @@ type stream struct {
 	top   uint64     // offset of the last event; 0 before the first
 	ring  []*Event   // the newest, up to top; an event that could not be written is missing
 	bytes int        // of ring
-	subs  []*Subscription
+	subs  subset
 	ended bool                                         // no further event will come
 	older func(after uint64) (evs []*Event, err error) // reads history that the ring no longer has; nil: there is none
 	first uint64                                       // offset of the oldest event that older can read
@@ -148,11 +148,6 @@ func (s *stream) startLocked(since Since) (offset uint64, recovered bool) {
 func (s *stream) unsubscribe(sub *Subscription) (last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, have := range s.subs {
-		if have == sub {
-			s.subs = append(s.subs[:i:i], s.subs[i+1:]...)
-			return len(s.subs) == 0
-		}
-	}
-	return false
+	s.subs.remove(sub, slotStream)
+	return len(s.subs) == 0
 }

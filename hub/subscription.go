@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/livefn/livefn/nodebridge"
 	"github.com/livefn/livefn/tenants"
@@ -38,14 +39,28 @@ type Subscriber interface {
 type Subscription struct {
 	t         *tenant
 	pattern   string
+	wild      bool // pattern has wildcards
 	to        Subscriber
-	stream    *stream // nil: a pattern with wildcards
+	stream    *stream       // of the hub's own; nil: none
+	own       *tenantStream // of the tenant's own; nil: none, or a pattern
 	start     Position
 	recovered bool
 
+	live    bool   // a pattern that sees the hub's own streams
+	journal bool   // sees the tenant's own streams
+	joined  bool   // is among the journal's; guarded by its lock
+	at      [2]int // where it stands in the two subsets that may have it; guarded by their owner
+
 	mu     sync.Mutex // guards closed, and makes deliveries one at a time
 	closed bool
+	behind atomic.Bool
 }
+
+// The slots of Subscription.at.
+const (
+	slotStream  = 0 // a stream of the hub's, or the patterns that match those
+	slotJournal = 1 // a stream of the tenant's, or the patterns that match those
+)
 
 // Stream gives the stream's name or the pattern, as it was asked for.
 func (s *Subscription) Stream() string { return s.pattern }
@@ -55,6 +70,31 @@ func (s *Subscription) Position() Position { return s.start }
 
 // Recovered reports whether everything after the position that was asked for is delivered.
 func (s *Subscription) Recovered() bool { return s.recovered }
+
+// PositionOf gives the position of an event that was delivered: a subscription from there on goes on after
+// it. A pattern's events of the hub's own streams have none.
+func (s *Subscription) PositionOf(ev *Event) (p Position, ok bool) {
+	switch {
+	case !s.wild:
+		return Position{s.start.Epoch, ev.Offset}, true
+	case ev.number > 0:
+		return Position{s.start.Epoch, ev.number}, true
+	}
+	return p, false
+}
+
+// Members gives an event that was delivered as Event.Members does; one of a pattern's subscription has its
+// "position":{"epoch":…,"offset":…} too, if it has one.
+func (s *Subscription) Members(ev *Event) []byte {
+	if !s.wild || ev.number == 0 {
+		return ev.Members()
+	}
+	return ev.placedMembers(s.start.Epoch)
+}
+
+// Behind reports, once the subscription has ended, whether it did because history was trimmed before it
+// was delivered: a subscription from the last position on says where history starts now.
+func (s *Subscription) Behind() bool { return s.behind.Load() }
 
 // Close ends the subscription; nothing is delivered after it returned.
 func (s *Subscription) Close() {
@@ -82,6 +122,12 @@ func (s *Subscription) ended(b *nodebridge.Batch) {
 		s.to.Ended(s, b)
 	}
 	s.mu.Unlock()
+}
+
+// fellBehind ends a subscription whose history went before it was delivered.
+func (s *Subscription) fellBehind(b *nodebridge.Batch) {
+	s.behind.Store(true)
+	s.ended(b)
 }
 
 func (s *Subscription) isClosed() bool {
@@ -116,7 +162,7 @@ func (s *stream) joinLocked(sub *Subscription, offset uint64) bool {
 	if s.ended {
 		sub.ended(&b)
 	} else if !sub.isClosed() {
-		s.subs = append(s.subs, sub)
+		s.subs.add(sub, slotStream)
 	}
 	b.Flush()
 	return true
@@ -151,20 +197,19 @@ func (s *stream) replay(ctx context.Context, sub *Subscription, offset uint64) {
 }
 
 // Subscribe shows to the events of a stream, or of all streams that a pattern matches, from since on.
-// A pattern with wildcards is live only: it has no history of its own, so a position given for it is
-// answered with Recovered false.
+//
+// A stream of the tenant's is there before its first event. A pattern's positions count the events of all
+// the tenant's own streams, so one position says what a subscriber has of every stream. Of the hub's own
+// streams (execution.*, function.*) a pattern shows only what is live.
 func (h *Hub) Subscribe(owner *tenants.Tenant, pattern string, since Since, to Subscriber) (*Subscription, error) {
 	wild, err := checkPattern(pattern)
 	if err != nil {
 		return nil, err
 	}
 	t := h.tenant(owner)
-	sub := &Subscription{t: t, pattern: pattern, to: to}
+	sub := &Subscription{t: t, pattern: pattern, wild: wild, to: to}
 	if wild {
-		sub.start = Position{Epoch: h.epoch}
-		sub.recovered = since.Position == nil
-		t.subscribeWild(sub)
-		return sub, nil
+		return sub, t.subscribeWild(sub, since)
 	}
 	return sub, t.subscribe(sub, since)
 }

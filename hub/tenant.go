@@ -26,11 +26,14 @@ type tenant struct {
 	lifecycle atomic.Int32 // subscriptions that may see function.*; 0: calls need not say when they start and end
 	wildRuns  atomic.Int32 // patterns that may match execution.*
 
+	wildMu  sync.RWMutex // guards wild
+	wild    index        // patterns that may match execution.* and function.*
+	journal *journal     // the tenant's own streams
+
 	mu        sync.Mutex // guards all below
 	functions map[string]*stream
-	wild      atomic.Pointer[[]*Subscription] // changed under mu, read without
-	running   int                             // durable executions that hold a place
-	queue     *queue                          // queued ones that wait for a place
+	running   int    // durable executions that hold a place
+	queue     *queue // queued ones that wait for a place
 }
 
 // route is where calls of one reference go.
@@ -48,6 +51,7 @@ func newTenant(h *Hub, owner *tenants.Tenant) *tenant {
 		functions: map[string]*stream{},
 		queue:     newQueue(),
 	}
+	t.journal = newJournal(t)
 	t.routes.Store(xsync.NewMapOf[string, *route]())
 	return t
 }
@@ -99,21 +103,33 @@ func (t *tenant) subscribe(sub *Subscription, since Since) error {
 		s.attach(sub, since) // under t.mu, so that the stream is not dropped as unwatched before
 		t.mu.Unlock()
 		return nil
-	default:
-		return fault.New(fault.NotFound, "There is no stream %q; there are execution.<id> and function.<name>.", sub.pattern)
+	case "hub":
+		return fault.New(fault.NotFound, "There is no stream %q; names that begin with hub are the hub's own.", sub.pattern)
 	}
+	return t.journal.subscribe(sub, since)
 }
 
-func (t *tenant) subscribeWild(sub *Subscription) {
-	t.countWild(sub.pattern, 1)
-	t.mu.Lock()
-	var subs []*Subscription
-	if p := t.wild.Load(); p != nil {
-		subs = append(subs, *p...)
+// subscribeWild shows what a pattern matches: live for the hub's own streams, from since on for the
+// tenant's. One that may match the hub's own has no history of them, so a position of it is never
+// recovered whole.
+func (t *tenant) subscribeWild(sub *Subscription, since Since) error {
+	own, hubs := patternScope(sub.pattern)
+	if hubs {
+		t.countWild(sub.pattern, 1)
+		t.wildMu.Lock()
+		t.wild.add(sub)
+		t.wildMu.Unlock()
+		sub.live = true
 	}
-	subs = append(subs, sub)
-	t.wild.Store(&subs)
-	t.mu.Unlock()
+	if !own {
+		sub.start, sub.recovered = Position{Epoch: t.hub.epoch}, since.Position == nil
+		return nil
+	}
+	err := t.journal.subscribe(sub, since)
+	if err != nil {
+		sub.Close()
+	}
+	return err
 }
 
 // countWild keeps the counters that tell calls whether somebody may be looking.
@@ -131,18 +147,17 @@ func (t *tenant) countWild(pattern string, n int32) {
 
 // unsubscribe forgets a closed subscription.
 func (t *tenant) unsubscribe(sub *Subscription) {
-	if sub.stream == nil {
-		t.mu.Lock()
-		var subs []*Subscription
-		for _, have := range *t.wild.Load() {
-			if have != sub {
-				subs = append(subs, have)
-			}
-		}
-		t.wild.Store(&subs)
-		t.mu.Unlock()
+	if sub.journal {
+		t.journal.unsubscribe(sub)
+	}
+	if sub.live {
+		t.wildMu.Lock()
+		t.wild.remove(sub)
+		t.wildMu.Unlock()
 		t.countWild(sub.pattern, -1)
 		t.forgetUnwatched()
+	}
+	if sub.stream == nil {
 		return
 	}
 	last := sub.stream.unsubscribe(sub)
@@ -178,28 +193,19 @@ func (t *tenant) watchedLocked(s *stream) bool {
 }
 
 func (t *tenant) wildMatches(name string) bool {
-	if p := t.wild.Load(); p != nil {
-		for _, sub := range *p {
-			if matches(sub.pattern, name) {
-				return true
-			}
-		}
-	}
-	return false
+	t.wildMu.RLock()
+	defer t.wildMu.RUnlock()
+	return t.wild.matches(name)
 }
 
 // publishWild delivers ev to the patterns that match its stream.
 func (t *tenant) publishWild(ev *Event, b *nodebridge.Batch) {
-	p := t.wild.Load()
-	if p == nil || len(*p) == 0 {
+	if t.lifecycle.Load() == 0 && t.wildRuns.Load() == 0 {
 		return
 	}
-	evs := []*Event{ev}
-	for _, sub := range *p {
-		if matches(sub.pattern, ev.Stream) {
-			sub.deliver(evs, b)
-		}
-	}
+	t.wildMu.RLock()
+	t.wild.deliver(ev.Stream, &delivery{one: ev, b: b})
+	t.wildMu.RUnlock()
 }
 
 // publishLifecycle tells function.<name> what happened to one of its executions, if somebody looks.

@@ -1,0 +1,78 @@
+package conn
+
+import (
+	"bufio"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// member gives a member of a JSON object by its path.
+func member(t testing.TB, js string, path ...string) any {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal([]byte(js), &v); err != nil {
+		t.Fatalf("%v: %s", err, js)
+	}
+	for _, p := range path {
+		m, _ := v.(map[string]any)
+		v = m[p]
+	}
+	return v
+}
+
+func TestEventsPublishedOverHTTPReachWhoIsSubscribed(t *testing.T) {
+	f := open(t, Config{})
+	c := f.socket()
+	answer := c.ask(`{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"stream":"orders.>","since":"new"}}`)
+	epoch := member(t, answer, "result", "epoch")
+	r := f.request("POST", "/v1/streams/orders.eu.created/events", `{"type":"created","data":{"id":7}}`)
+	equal(t, "status", r.status, 200)
+	equal(t, "offset", member(t, r.body, "offset"), 1.0)
+	got := c.hear()
+	equal(t, "stream", member(t, got, "params", "stream"), "orders.eu.created")
+	equal(t, "data", member(t, got, "params", "data", "id"), 7.0)
+	equal(t, "epoch", member(t, got, "params", "position", "epoch"), epoch)
+	place, _ := member(t, got, "params", "position", "offset").(float64)
+	answer = c.ask(`{"jsonrpc":"2.0","id":2,"method":"publish","params":{"stream":"orders.us","type":"created","data":8}}`)
+	if strings.Contains(answer, `"event"`) { // the event may come before the answer
+		got, answer = answer, c.hear()
+	} else {
+		got = c.hear()
+	}
+	equal(t, "offset", member(t, answer, "result", "offset"), 1.0)
+	equal(t, "next position", member(t, got, "params", "position", "offset"), place+1)
+
+	r = f.request("POST", "/v1/streams/orders.us/events", `[{"type":"a"},{"type":"b","data":"x"}]`)
+	equal(t, "last", member(t, r.body, "offset"), 3.0)
+	equal(t, "events", member(t, r.body, "events"), 2.0)
+	r = f.request("GET", "/v1/streams/orders.*/events", "")
+	events, _ := member(t, r.body, "events").([]any)
+	equal(t, "page", len(events), 3)
+	r = f.request("GET", "/v1/streams/orders.>/events?limit=3", "")
+	events, _ = member(t, r.body, "events").([]any)
+	equal(t, "page", len(events), 3)
+	next, _ := member(t, r.body, "next").(string)
+	res := f.open("GET", "/v1/streams/orders.>/events", "", "Accept: text/event-stream", "Last-Event-ID: "+next)
+	defer res.Body.Close()
+	if lines := readEvent(t, bufio.NewReader(res.Body)); !strings.Contains(strings.Join(lines, "\n"), `"type":"b"`) {
+		t.Fatal(lines)
+	}
+}
+
+func TestAStreamsRetentionIsSetReadAndDeleted(t *testing.T) {
+	f := open(t, Config{})
+	r := f.request("PUT", "/v1/streams/orders.eu", `{"durable":true,"maxEvents":100,"maxBytes":"1MiB","maxAge":"2h"}`)
+	equal(t, "status", r.status, 200)
+	f.request("POST", "/v1/streams/orders.eu/events", `{"type":"created"}`)
+	r = f.request("GET", "/v1/streams/orders.eu", "")
+	epoch, _ := member(t, r.body, "epoch").(string)
+	equal(t, "stream", r.body, `{"stream":"orders.eu","durable":true,"maxEvents":100,"maxBytes":"1MiB","maxAge":"2h","epoch":"`+epoch+`","first":1,"offset":1,"bytes":"71B"}`)
+	equal(t, "conflict", f.request("PUT", "/v1/streams/orders.eu", `{}`).code(t), "conflict")
+	equal(t, "the hub's", f.request("PUT", "/v1/streams/execution.x", `{}`).code(t), "invalid_request")
+	c := f.socket()
+	c.ask(`{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"stream":"orders.eu"}}`)
+	equal(t, "deleted", f.request("DELETE", "/v1/streams/orders.eu", "").status, 204)
+	equal(t, "told", c.hear(), `{"jsonrpc":"2.0","method":"ended","params":{"subscription":"s1","reason":"ended"}}`)
+	equal(t, "gone", f.request("GET", "/v1/streams/orders.eu", "").code(t), "not_found")
+}

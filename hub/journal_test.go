@@ -1,0 +1,223 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/units"
+)
+
+// say publishes an event of type n with a number as data.
+func (w *world) say(stream string, n int) Position {
+	w.t.Helper()
+	pos, err := w.hub.Publish(context.Background(), w.owner, stream, "n", json.RawMessage(fmt.Sprint(n)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return pos
+}
+
+func (w *world) durable(stream string, r Retention) {
+	w.t.Helper()
+	r.Durable = true
+	if _, err := w.hub.SetStream(context.Background(), w.owner, stream, r); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) watch(pattern string, since Since) (*watcher, *Subscription) {
+	w.t.Helper()
+	to := newWatcher()
+	sub, err := w.hub.Subscribe(w.owner, pattern, since, to)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(sub.Close)
+	return to, sub
+}
+
+// take gives the next n events as "stream:offset=data".
+func (w *watcher) take(t testing.TB, n int) (got []string) {
+	t.Helper()
+	for range n {
+		select {
+		case ev := <-w.got:
+			got = append(got, fmt.Sprintf("%s:%d=%s", ev.Stream, ev.Offset, ev.Data))
+		case <-time.After(10 * time.Second):
+			t.Fatalf("no event came after %v", got)
+		}
+	}
+	if len(w.got) > 0 {
+		t.Fatalf("another event came after %v: %+v", got, <-w.got)
+	}
+	return got
+}
+
+func equal(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+func TestAStreamIsThereBeforeItsFirstEvent(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	live, sub := w.watch("orders.eu", Since{})
+	equal(t, "starts", sub.Position().Offset, uint64(0))
+	pattern, wild := w.watch("orders.>", Since{})
+	pos := w.say("orders.eu", 1)
+	equal(t, "position", pos, Position{sub.Position().Epoch, 1})
+	equal(t, "live", live.take(t, 1), []string{"orders.eu:1=1"})
+	equal(t, "pattern", pattern.take(t, 1), []string{"orders.eu:1=1"})
+	sub.Close()
+	wild.Close()
+	w.say("orders.eu", 2)
+	w.say("orders.us", 3)
+	again, sub := w.watch("orders.eu", Since{Position: &pos})
+	equal(t, "recovered", sub.Recovered(), true)
+	equal(t, "missed", again.take(t, 1), []string{"orders.eu:2=2"})
+	start := wild.Position()
+	all, wild := w.watch("orders.*", Since{Position: &start})
+	equal(t, "recovered", wild.Recovered(), true)
+	equal(t, "all", all.take(t, 3), []string{"orders.eu:1=1", "orders.eu:2=2", "orders.us:1=3"})
+}
+
+// What a pattern has of streams in memory is gone with the process; of durable ones it is not.
+func TestAPatternRecoversDurableStreamsOverARestart(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	w.durable("orders.eu", Retention{})
+	w.durable("orders.us", Retention{})
+	live, sub := w.watch("orders.>", Since{})
+	w.say("orders.eu", 1)
+	w.say("chat.a", 2)
+	w.say("orders.us", 3)
+	equal(t, "live", live.take(t, 2), []string{"orders.eu:1=1", "orders.us:1=3"})
+	start := sub.Position()
+	w = w.restart()
+	w.say("orders.us", 4)
+	w.say("chat.a", 5)
+	again, sub := w.watch("orders.>", Since{Position: &start})
+	equal(t, "recovered", sub.Recovered(), true)
+	equal(t, "all", again.take(t, 3), []string{"orders.eu:1=1", "orders.us:1=3", "orders.us:2=4"})
+	first, sub := w.watch(">", Since{Start: true})
+	equal(t, "recovered from the start", sub.Recovered(), true)
+	equal(t, "everything left", first.take(t, 4), []string{"orders.eu:1=1", "orders.us:1=3", "orders.us:2=4", "chat.a:1=5"})
+	_, sub = w.watch("chat.*", Since{Position: &start})
+	equal(t, "recovered what memory had", sub.Recovered(), false)
+	named, sub := w.watch("orders.us", Since{Start: true})
+	equal(t, "one stream", named.take(t, 2), []string{"orders.us:1=3", "orders.us:2=4"})
+	equal(t, "its start", sub.Position().Offset, uint64(0))
+}
+
+func TestAPatternIsToldWhatATrimTook(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	if _, err := w.hub.SetStream(context.Background(), w.owner, "a.short", Retention{MaxEvents: 2}); err != nil {
+		t.Fatal(err)
+	}
+	_, sub := w.watch("a.*", Since{})
+	_, only := w.watch("a.long", Since{})
+	start, long := sub.Position(), only.Position()
+	for i := range 5 {
+		w.say("a.short", i)
+		w.say("a.long", i)
+	}
+	to, sub := w.watch("a.*", Since{Position: &start})
+	equal(t, "recovered", sub.Recovered(), false)
+	equal(t, "what is left", to.take(t, 7), []string{"a.long:1=0", "a.long:2=1", "a.long:3=2", "a.short:4=3", "a.long:4=3", "a.short:5=4", "a.long:5=4"})
+	to, sub = w.watch("a.long", Since{Position: &long})
+	equal(t, "recovered one", sub.Recovered(), true)
+	to.take(t, 5)
+}
+
+func TestAStreamsNameIsChecked(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	for name, stream := range map[string]string{
+		"wildcard": "a.*", "the hub's": "execution.x", "functions": "function.f", "hub": "hub.x", "empty": "", "token": "a..b",
+	} {
+		if _, err := w.hub.Publish(context.Background(), w.owner, stream, "t", nil); !fault.Is(err, fault.InvalidRequest) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := w.hub.Publish(context.Background(), w.owner, "a", "t", json.RawMessage(`{`)); !fault.Is(err, fault.InvalidRequest) {
+		t.Errorf("data: %v", err)
+	}
+}
+
+func TestADurableStreamIsTrimmedInTheStore(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	const n = 1000
+	w.durable("d", Retention{MaxEvents: 600})
+	pubs := make([]Publication, n)
+	for i := range pubs {
+		pubs[i] = Publication{Type: "n", Data: json.RawMessage(fmt.Sprint(i))}
+	}
+	if _, err := w.hub.PublishAll(context.Background(), w.owner, "d", pubs); err != nil {
+		t.Fatal(err)
+	}
+	_, sub := w.watch("d", Since{Start: true})
+	equal(t, "start", sub.Position().Offset, uint64(0))
+	w.hub.tenant(w.owner).journal.sweep(context.Background(), now())
+	for round := range 2 {
+		info, err := w.hub.Stream(w.owner, "d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "first", info.First, uint64(n-600+1))
+		equal(t, "offset", info.Offset, uint64(n))
+		to, sub := w.watch("d", Since{Start: true})
+		equal(t, "start", sub.Position().Offset, uint64(n-600))
+		ev := <-to.got
+		equal(t, "first event", string(ev.Data), fmt.Sprint(n-600))
+		wild, sub := w.watch("*", Since{Start: true})
+		equal(t, "start", sub.Position().Offset, (<-wild.got).number-1)
+		if round == 0 {
+			w = w.restart()
+		}
+	}
+	w.hub.tenant(w.owner).journal.sweep(context.Background(), now()+time.Duration(units.Duration(8*24*time.Hour)).Milliseconds())
+	info, _ := w.hub.Stream(w.owner, "d")
+	equal(t, "aged out", []uint64{info.First, info.Offset, uint64(info.Bytes)}, []uint64{n + 1, n, 0})
+	epoch := info.Epoch
+	w = w.restart()
+	equal(t, "goes on", w.say("d", 1), Position{epoch, n + 1})
+}
+
+func TestADeletedStreamEndsAndBeginsInAnotherEpoch(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	w.durable("d", Retention{})
+	pos := w.say("d", 1)
+	to, _ := w.watch("d", Since{})
+	if err := w.hub.DeleteStream(context.Background(), w.owner, "d"); err != nil {
+		t.Fatal(err)
+	}
+	<-to.ended
+	if _, err := w.hub.Stream(w.owner, "d"); !fault.Is(err, fault.NotFound) {
+		t.Fatal(err)
+	}
+	w = w.restart()
+	next := w.say("d", 2)
+	if next.Epoch == pos.Epoch || next.Offset != 1 {
+		t.Fatalf("%+v after %+v", next, pos)
+	}
+	_, sub := w.watch("d", Since{Position: &pos})
+	equal(t, "recovered", sub.Recovered(), false)
+}
+
+func TestAStreamBecomesDurableWithWhatItHas(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	w.say("s", 1)
+	pos := w.say("s", 2)
+	w.durable("s", Retention{})
+	w.say("s", 3)
+	w = w.restart()
+	to, sub := w.watch("s", Since{Position: &pos})
+	equal(t, "recovered", sub.Recovered(), true)
+	equal(t, "missed", to.take(t, 1), []string{"s:3=3"})
+	to, _ = w.watch("s", Since{Start: true})
+	equal(t, "all", to.take(t, 3), []string{"s:1=1", "s:2=2", "s:3=3"})
+}
