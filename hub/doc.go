@@ -29,8 +29,9 @@
 //
 // # Lock order
 //
-// Execution.mu, then tenant.mu, then stream.mu, then tenant.wildMu, then Subscription.mu, then whatever a Subscriber or
-// Bridges locks. journal.mu stands where stream.mu does; neither is taken with the other. The store's callbacks run without any of them held.
+// Execution.mu, then tenant.mu, then stream.mu, then tenant.wildMu, then Subscription.mu, then whatever a
+// Subscriber or Bridges locks. journal.mu stands where stream.mu does; neither is taken with the other.
+// The store's callbacks run without any of them held.
 //
 // # Who starts what
 //
