@@ -144,17 +144,84 @@ func (x *Execution) dispatch() dispatched {
 	return placeTaken
 }
 
-// lostLocked decides what becomes of an execution whose bridge died. A call fails; a durable
-// execution runs again from its snapshot or its start; one that was pausing is parked there.
-func (x *Execution) lostLocked() (after func()) {
-	if x.durable && x.t.hub.stopped() {
+// lostLocked decides what becomes of an execution whose bridge died, or was ended for something that it
+// or another one did. A call fails, unless its function may be run twice; a durable execution runs again
+// from its snapshot or its start; one that was pausing is parked there.
+func (x *Execution) lostLocked(why *Failure) (after func()) {
+	if !x.durable {
+		return x.brokenOffLocked(why)
+	}
+	if x.t.hub.stopped() {
 		return nil // its record says that it runs; the next start takes it up
 	}
-	x.rec.Lost++
-	if !x.durable || x.rec.Lost > x.t.hub.cfg.MaxLost {
-		return x.failLocked(&Failure{Code: fault.BridgeLost, Message: bridgeLost})
+	if x.rec.Lost++; x.rec.Lost > x.t.hub.cfg.MaxLost {
+		return x.failLocked(why)
 	}
-	return x.againLocked(lostDelay(x.rec.Lost), &Failure{Code: fault.BridgeLost, Message: bridgeLost})
+	return x.againLocked(lostDelay(x.rec.Lost), why)
+}
+
+// brokenOffLocked ends a call whose process was ended under it, unless its function may be run twice.
+func (x *Execution) brokenOffLocked(f *Failure) (after func()) {
+	if r, err := x.t.route(versionRef(x.rec.Function, x.rec.Version)); err == nil && r.version.Settings.Idempotent && x.rec.Args != nil && x.rec.Attempt < 2 {
+		x.rec.Attempt++
+		if x.callAgainLocked() {
+			return nil
+		}
+	}
+	return x.failLocked(f)
+}
+
+// unstartedLocked has an attempt that its process never read run in another one. A call whose arguments
+// are not kept can't; it fails, and has had no effect.
+func (x *Execution) unstartedLocked() (after func()) {
+	if x.durable {
+		if x.t.hub.stopped() {
+			return nil
+		}
+		return x.againLocked(0, nil)
+	}
+	if x.rec.Args == nil || !x.callAgainLocked() {
+		return x.failLocked(&Failure{Code: fault.BridgeLost, Message: "The Node process died before it took this call, which has had no effect."})
+	}
+	return nil
+}
+
+// callAgainLocked hands a call to the bridges once more, at most MaxLost times.
+func (x *Execution) callAgainLocked() bool {
+	if x.rec.Lost++; x.rec.Lost > x.t.hub.cfg.MaxLost || x.t.hub.stopped() {
+		return false
+	}
+	r, err := x.t.route(versionRef(x.rec.Function, x.rec.Version))
+	if err != nil {
+		return false
+	}
+	a := &attempt{x: x}
+	a.call = nodebridge.Call{
+		Module: r.module, Execution: x.rec.ID, Args: x.rec.Args.Data, Encoding: x.rec.Args.Encoding, Receiver: a, Meta: callMeta(&x.rec),
+	}
+	if x.t.hub.bridges.Call(x.t.name, &a.call) != nil {
+		return false
+	}
+	x.run = a
+	caller := time.Duration(x.rec.Timeout) * time.Millisecond
+	if caller > 0 {
+		caller = max(time.Millisecond, caller-time.Duration(now()-x.rec.StartedAt)*time.Millisecond)
+	}
+	if x.limitTimer != nil {
+		x.limitTimer.Stop()
+	}
+	x.limitLocked(r.version, caller)
+	for i := range x.inbox.list {
+		m := &x.inbox.list[i]
+		_ = a.call.Send(m.number, m.Type, m.Data) // it was taken once already
+	}
+	if x.rec.State == Pausing {
+		limit := x.t.hub.cfg.PauseTimeout
+		x.pauseTimer.Stop()
+		x.pauseTimer = time.AfterFunc(limit, a.pauseTimeout)
+		a.call.Pause(x.rec.PauseReason, time.Now().Add(limit))
+	}
+	return true
 }
 
 const bridgeLost = "The Node process that ran this execution died."

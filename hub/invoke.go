@@ -168,8 +168,10 @@ func (a *attempt) Receive(f nodebridge.Frame, b *nodebridge.Batch) {
 		after = a.requestLocked(f.Payload, b)
 	case nodebridge.Error:
 		after = x.errorLocked(decodeFailure(f.Payload))
+	case nodebridge.Unstarted:
+		after = x.unstartedLocked()
 	case nodebridge.Lost:
-		after = x.lostLocked()
+		after = x.lostLocked(&Failure{Code: fault.BridgeLost, Message: bridgeLost})
 	}
 	x.mu.Unlock()
 	if after != nil {
@@ -259,6 +261,9 @@ func (x *Execution) endLocked(st step, eventType string) (end func()) {
 func (x *Execution) errorLocked(f *Failure) (after func()) {
 	if f.Code == fault.Overloaded && x.durable {
 		return x.againLocked(x.t.hub.cfg.RetryOverload, nil)
+	}
+	if f.Code == fault.Stuck || f.Code == fault.OutOfMemory {
+		return x.lostLocked(f)
 	}
 	return x.attemptFailedLocked(f)
 }

@@ -45,6 +45,9 @@ type Bridge struct {
 	calls   calls
 	modules map[uint32]*loaded // by handle
 	total   uint64             // calls accepted
+	ping    ping
+	why     *fault.Fault // what its calls fail with, if the process is ended for something they did
+	end     func(error)  // ends run
 }
 
 func newBridge(tenant string, cfg *Config, p *process, output func(stream, line string)) *Bridge {
@@ -59,6 +62,9 @@ func newBridge(tenant string, cfg *Config, p *process, output func(stream, line 
 func (b *Bridge) run(ctx context.Context, live func()) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
+	b.mu.Lock()
+	b.end = end
+	b.mu.Unlock()
 	var g errgroup.Group
 	g.Go(func() error {
 		end(b.read())
@@ -129,7 +135,7 @@ func (b *Bridge) call(c *Call, args []byte) error {
 	b.total++
 	m := b.moduleLocked(c.Module)
 	m.calls++
-	s.module = m
+	s.module, s.seq = m, b.total
 	id := s.id.Load()
 	held := c.link.set(b, id)
 	s.call.Store(c)
@@ -202,5 +208,5 @@ func (b *Bridge) info() BridgeInfo {
 	total := b.total
 	b.mu.Unlock()
 	return BridgeInfo{Tenant: b.tenant, PID: b.p.cmd.Process.Pid, Node: b.node, StartedAt: b.started,
-		InFlight: int(b.inFlight.Load()), Calls: total, Restarts: b.restarts}
+		InFlight: int(b.inFlight.Load()), Calls: total, LoopDelay: b.loopDelay(), Restarts: b.restarts}
 }

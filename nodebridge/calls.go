@@ -21,6 +21,7 @@ type slot struct {
 	call   atomic.Pointer[Call] // nil: no call, or it has had its final frame
 	id     atomic.Uint32        // of the call: generation and index
 	module *loaded              // written before call is, read after
+	seq    uint64               // of the call among those that the bridge took; likewise
 }
 
 // take gives a slot that no call has, under a new id; nil if there are too many.

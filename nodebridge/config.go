@@ -14,6 +14,9 @@ type Config struct {
 	MaxOutgoing   int           // bytes that may wait to be written to one bridge; default twice MaxMessage
 	MaxWaiting    int           // calls of a tenant that may wait while no bridge is live; default 10000
 	MaxWaitTime   time.Duration // how long a call may wait for a live bridge; default 10s
+	PingEvery     time.Duration // how often the event loop of a bridge with calls is looked at; default 100ms
+	StuckAfter    time.Duration // a bridge whose event loop has not turned for so long while calls wait is ended; default 2s
+	LoadTimeout   time.Duration // the same while it loads a module; default 30s
 	MaxLine       int           // bytes of a line of stray output, longer ones are cut up; default 8 KiB
 	ReadyTimeout  time.Duration // from a process's start to its Ready; default 20s
 	RestartFirst  time.Duration // longest pause before the second replacement in a row; default 100ms
@@ -28,6 +31,9 @@ func (c Config) withDefaults() Config {
 	set(&c.MaxOutgoing, 2*c.MaxMessage)
 	set(&c.MaxWaiting, 10000)
 	set(&c.MaxWaitTime, 10*time.Second)
+	set(&c.PingEvery, 100*time.Millisecond)
+	set(&c.StuckAfter, 2*time.Second)
+	set(&c.LoadTimeout, 30*time.Second)
 	set(&c.MaxLine, 8<<10)
 	set(&c.ReadyTimeout, 20*time.Second)
 	set(&c.RestartFirst, 100*time.Millisecond)

@@ -43,7 +43,7 @@
 //	0x05 Pause      hub      call      JSON {reason, deadline: ms since 1970}
 //	0x06 Cancel     hub      call      JSON {reason}
 //	0x07 Send       hub      call      u64 number, u8 n, event type (n bytes), JSON data (empty: undefined)
-//	0x08 Ping       hub      any       –: the bridge answers with Pong at once
+//	0x08 Ping       hub      any       –: the bridge writes Pong before it takes the next frame
 //	0x09 Response   hub      call      u32 number of the request, u8 status (0 done, 1 fault), u8 encoding,
 //	                                   the result; of a fault JSON {code, name?, message}
 //	0x10 Begin      both     transfer  u32 total: a message too large for one frame follows

@@ -56,6 +56,10 @@ func (f *Fleet) Run(ctx context.Context) (err error) {
 		f.spawn.run(spawning)
 		return nil
 	})
+	starting.Go(func() error {
+		f.watch(spawning)
+		return nil
+	})
 	var pools errgroup.Group
 	for ctx.Err() == nil {
 		select {
@@ -194,6 +198,7 @@ type BridgeInfo struct {
 	Node      string    `json:"node"` // its version
 	StartedAt time.Time `json:"startedAt"`
 	InFlight  int       `json:"inFlight"`
-	Calls     uint64    `json:"calls"`    // since it started
-	Restarts  int       `json:"restarts"` // processes that died in its place before it
+	Calls     uint64    `json:"calls"`     // since it started
+	LoopDelay float64   `json:"loopDelay"` // milliseconds that the event loop took for the last ping, or takes by now
+	Restarts  int       `json:"restarts"`  // processes that died in its place before it
 }

@@ -29,11 +29,14 @@ const (
 	Refused    Kind = 0x89
 	Pong       Kind = 0x8a
 	Request    Kind = 0x8b
-	Lost       Kind = 0xff
+
+	// Made by the Go side for a call whose process is gone.
+	Unstarted Kind = 0xfe // the process never read the call: it can be handed over again without harm
+	Lost      Kind = 0xff
 )
 
 // Final reports whether a frame of this kind ends its call.
-func (k Kind) Final() bool { return k == Result || k == Error || k == Paused || k == Lost }
+func (k Kind) Final() bool { return k == Result || k == Error || k == Paused || k >= Unstarted }
 
 // Limits of the protocol, in bytes.
 const (

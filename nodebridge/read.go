@@ -85,6 +85,7 @@ func (b *Bridge) message(f Frame) error {
 	case Loaded, LoadFailed:
 		return b.setLoaded(f)
 	case Pong:
+		b.pong(f.ID)
 		return nil
 	}
 	if f.Kind == Log && f.ID == 0 {
@@ -96,15 +97,15 @@ func (b *Bridge) message(f Frame) error {
 		return nil // it has had its final frame
 	}
 	if f.Kind.Final() {
-		b.end(s, f.ID)
+		b.ended(s, f.ID)
 	}
 	c.Receiver.Receive(f, &b.reading.batch)
 	return nil
 }
 
-// end makes find miss the call from now on. Its slot is freed at the end of the chunk, with one lock
+// ended makes find miss the call from now on. Its slot is freed at the end of the chunk, with one lock
 // for all.
-func (b *Bridge) end(s *slot, id uint32) {
+func (b *Bridge) ended(s *slot, id uint32) {
 	s.call.Store(nil)
 	b.inFlight.Add(-1)
 	b.reading.ended = append(b.reading.ended, id)
@@ -133,9 +134,12 @@ func (b *Bridge) lose() {
 	}
 	b.out = outgoing{}
 	b.mu.Unlock()
+	lost := b.lostFrames()
 	b.calls.each(func(s *slot, c *Call) {
-		b.end(s, s.id.Load())
-		c.Receiver.Receive(Frame{Kind: Lost, ID: s.id.Load()}, &b.reading.batch)
+		b.ended(s, s.id.Load())
+		f := lost(s)
+		f.ID = s.id.Load()
+		c.Receiver.Receive(f, &b.reading.batch)
 	})
 	b.freeEnded()
 	b.reading.batch.Flush()

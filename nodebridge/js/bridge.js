@@ -65,6 +65,7 @@ export class Bridge {
         break
       case frames.Ping:
         this.out.sendFree(frames.Pong, id, '')
+        this.out.flush() // before anything behind it in this chunk runs
         break
       case frames.Begin:
         this.#incoming.begin(id, frames.u32(b, start))
