@@ -21,18 +21,30 @@ type liveSet struct {
 	empty  chan struct{} // closed once the set is closed and empty
 }
 
-// add gives false if the hub drains.
+// add gives false, and does not add, if the hub drains.
 func (l *liveSet) add(v live) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return false
 	}
+	l.addLocked(v)
+	return true
+}
+
+// admit adds even so: v came in before the door was closed. It says whether v must leave at once.
+func (l *liveSet) admit(v live) (leave bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.addLocked(v)
+	return l.closed
+}
+
+func (l *liveSet) addLocked(v live) {
 	if l.all == nil {
 		l.all = map[live]struct{}{}
 	}
 	l.all[v] = struct{}{}
-	return true
 }
 
 func (l *liveSet) remove(v live) {

@@ -104,7 +104,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 // drain ends what is left.
 func (s *Server) drain(l *listener) {
 	for _, v := range s.live.close() {
-		v.leave("drain", time.Duration(rand.Int64N(int64(s.cfg.ReconnectAfter)+1)))
+		v.leave("drain", s.reconnectAfter())
 	}
 	limit, cancel := context.WithTimeout(context.Background(), s.cfg.DrainWithin)
 	defer cancel()
@@ -123,6 +123,11 @@ func (s *Server) drain(l *listener) {
 	}
 	s.cancel(context.Canceled)
 	s.group.wait()
+}
+
+// reconnectAfter is when a client that leaves should come back: each at another time.
+func (s *Server) reconnectAfter() time.Duration {
+	return time.Duration(rand.Int64N(int64(s.cfg.ReconnectAfter) + 1))
 }
 
 // handle serves one request. A panic of ours ends the request, not the hub.

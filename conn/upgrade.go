@@ -65,12 +65,12 @@ func (s *Server) openSession(c net.Conn, r *http.Request, protocol string, calle
 		return
 	}
 	ses.ws.SetReadLimit(int64(s.cfg.MaxFrame))
-	if !s.live.add(ses) {
-		_ = k.Close()
-		return
-	}
+	leave := s.live.admit(ses)
 	s.spawn(func() {
 		ses.welcome(caller, token, as)
+		if leave {
+			ses.leave("drain", s.reconnectAfter())
+		}
 		ses.run()
 	})
 }
