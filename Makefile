@@ -20,7 +20,7 @@ export GOFLAGS := -buildvcs=false
 GO_SOURCES := $(shell find . -name node_modules -prune -o -name .git -prune -o -path ./data -prune -o -name '*.go' -print)
 GO_UNITS   = $$(go list ./... | grep -v '/internal/e2e$$')
 
-.PHONY: help run build test check lint lint-go lint-js fmt test-go test-js test-e2e race fuzz bench tools clean
+.PHONY: help run build powerloss test check lint lint-go lint-js fmt test-go test-js test-e2e race fuzz bench tools clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ race: test-go
 
 test-js: $(NPM_DONE) ## the JavaScript of the bridge, the SDK, the dashboard, the scripts and the samples
 	scripts/test-js.sh
+
+powerloss: ## cuts the power of a real ext4 below the store, again and again; needs root and loop devices
+	go test -count=1 -tags powerloss -run PowerLoss -timeout 5m -v ./internal/store
 
 test-e2e: $(NPM_DONE) ## the real program, killed and started again, and in a real browser
 	LIVEFN_CHROMIUM="$$(scripts/chromium.sh)" go test -count=1 -timeout 15m ./internal/e2e

@@ -75,7 +75,7 @@ func fill(t *testing.T, dir string) (empty func()) {
 }
 
 // TestAFullDiskStopsWritesAndNothingElse lets somebody else fill the disk to its last page while the
-// store writes, compacts and collects, again and again. Without MinFree this test ends by SIGBUS.
+// store writes and compacts, again and again. Without MinFree this test ends by SIGBUS.
 func TestAFullDiskStopsWritesAndNothingElse(t *testing.T) {
 	dir := onSmallDisk(t, 160)
 	if dir == "" {
@@ -84,7 +84,7 @@ func TestAFullDiskStopsWritesAndNothingElse(t *testing.T) {
 	data := filepath.Join(dir, "store")
 	s, stop := open(t, data, Options{
 		MemTableSize: 1 << 20, ValueLogFileSize: 2 << 20, MinFree: 48 << 20, WatchEvery: 5 * time.Millisecond,
-		RetryMax: 20 * time.Millisecond, GCEvery: 10 * time.Millisecond,
+		RetryMax: 20 * time.Millisecond,
 	})
 	var acknowledged, decided atomic.Int64 // highest number of a round's writer, by writer
 	var refused, told atomic.Int64
