@@ -65,6 +65,7 @@ func (s *Server) table() []route {
 	on("DELETE", "/v1/admin/tenants/{tenant}/keys/{key}", s.deleteKey)
 
 	on("POST", "/v1/admin/drain", s.drainHub)
+	on("POST", "/v1/admin/backup", s.backup)
 
 	on("GET", "/v1/ws", s.upgrade)
 	on("GET", "/healthz", s.healthz)

@@ -3,6 +3,7 @@ package conn
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -33,7 +34,8 @@ type Server struct {
 	wait   waiters
 	beats  atomic.Int64 // counts PingEvery
 
-	onDrain func() // nil: the operator can't ask for a drain
+	onDrain  func() // nil: the operator can't ask for a drain
+	onBackup func(ctx context.Context, w io.Writer) error
 }
 
 // New makes a server. It does nothing until Serve.

@@ -25,12 +25,13 @@ const root = "../.."
 // nobody and import nothing: adding one means deciding where it stands.
 var arrows = map[string][]string{
 	"":                 {"internal/cli"},
-	"internal/cli":     {"conn", "hub", "tenants", "nodebridge", "loadtest", "public", "internal/fault", "internal/units", "internal/store", "internal/samples", "internal/client"},
+	"internal/cli":     {"conn", "hub", "tenants", "nodebridge", "loadtest", "public", "internal/fault", "internal/units", "internal/store", "internal/samples", "internal/client", "internal/backup"},
 	"conn":             {"hub", "tenants", "nodebridge", "public", "internal/fault", "internal/units"},
 	"hub":              {"tenants", "nodebridge", "internal/fault", "internal/units", "internal/store"},
 	"tenants":          {"internal/fault", "internal/units", "internal/store"},
 	"nodebridge":       {"internal/fault", "internal/units"},
 	"internal/store":   {"internal/fault"},
+	"internal/backup":  {"internal/store"},
 	"internal/units":   {"internal/fault"},
 	"internal/fault":   {},
 	"internal/samples": {},

@@ -55,6 +55,8 @@ type commands struct {
 	Functions functionsCmd `cmd:"" help:"List functions."`
 	Tenants   tenantsCmd   `cmd:"" help:"Make, list and delete tenants (operator)."`
 	Keys      keysCmd      `cmd:"" help:"Make, list and delete a tenant's keys (operator)."`
+	Backup    backupCmd    `cmd:"" help:"Write a backup of a running hub into a file (operator)."`
+	Restore   restoreCmd   `cmd:"" help:"Make a data folder of a backup."`
 	Load      loadCmd      `cmd:"" help:"Measure calls against a hub, or beside other servers."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

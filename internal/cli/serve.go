@@ -16,6 +16,7 @@ import (
 
 	"github.com/livefn/livefn/conn"
 	"github.com/livefn/livefn/hub"
+	"github.com/livefn/livefn/internal/backup"
 	"github.com/livefn/livefn/internal/samples"
 	"github.com/livefn/livefn/internal/store"
 	"github.com/livefn/livefn/internal/units"
@@ -90,17 +91,18 @@ func (c *ServeCmd) Run(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("find node: %w", err)
 	}
 	registry, err := tenants.Open(tenants.Config{
-		Dir: filepath.Join(c.Data, "functions"), Node: node, Npm: c.Npm, AdminKey: c.AdminKey, AllowScripts: c.AllowScripts,
+		Dir: filepath.Join(c.Data, functionsDir), Node: node, Npm: c.Npm, AdminKey: c.AdminKey, AllowScripts: c.AllowScripts,
 	}, st)
 	if err != nil {
 		return err
 	}
-	fleet := nodebridge.NewFleet(nodebridge.Config{Node: node, Dir: filepath.Join(c.Data, "bridges"), Bridges: c.Bridges})
+	fleet := nodebridge.NewFleet(nodebridge.Config{Node: node, Dir: filepath.Join(c.Data, bridgesDir), Bridges: c.Bridges})
 	fleet.Output(func(tenant string, pid int, stream, line string) {
 		log.Info("output of a bridge", "tenant", tenant, "pid", pid, "stream", stream, "line", line)
 	})
 	h := hub.New(hub.Config{KeepEnded: time.Duration(keepEnded)}, st, registry, fleet, log)
 	server := conn.New(conn.Config{Log: log}, h, registry)
+	server.OnBackup(func(ctx context.Context, w io.Writer) error { return backup.Write(ctx, w, c.source(st, registry)) })
 	asked := make(chan struct{})
 	server.OnDrain(sync.OnceFunc(func() { close(asked) }))
 	return runStages(ctx,

@@ -15,9 +15,8 @@ func (*versionCmd) Run(s *session) error {
 		Revision string `json:"revision,omitempty"`
 		Go       string `json:"go"`
 		Platform string `json:"platform"`
-	}{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	}{Version: programVersion(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		v.Version = cmp.Or(info.Main.Version, v.Version)
 		for _, set := range info.Settings {
 			if set.Key == "vcs.revision" {
 				v.Revision = set.Value
@@ -28,4 +27,12 @@ func (*versionCmd) Run(s *session) error {
 		return s.print(v)
 	}
 	return s.say("livefn %s %s %s", v.Version, v.Go, v.Platform)
+}
+
+// programVersion is the version that the build recorded.
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return cmp.Or(info.Main.Version, "(devel)")
+	}
+	return "(devel)"
 }

@@ -82,6 +82,24 @@ func (c *Client) JSON(ctx context.Context, method, path string, body, result any
 	return nil
 }
 
+// Download makes a request and copies its answer's body to w, however long it is.
+func (c *Client) Download(ctx context.Context, method, path string, w io.Writer) (int64, error) {
+	res, err := c.send(ctx, method, path, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode >= 400 {
+		b, _ := io.ReadAll(io.LimitReader(res.Body, 1<<20)) // what is there will do
+		return 0, problem(res, b)
+	}
+	n, err := io.Copy(w, res.Body)
+	if err != nil {
+		return n, fmt.Errorf("read the hub's answer: %w", err)
+	}
+	return n, nil
+}
+
 // send makes a request; header holds names and values in turn.
 func (c *Client) send(ctx context.Context, method, path string, body any, header ...string) (*http.Response, error) {
 	u, err := url.Parse(c.URL)

@@ -43,6 +43,9 @@ const retryFirst = 100 * time.Millisecond
 
 // begin opens the engine: to read alone if the disk has no room for writes.
 func (s *Store) begin() error {
+	if err := checkFormat(s.dir); err != nil {
+		return err
+	}
 	if err := s.room(s.opts.MinFree); err != nil {
 		var full diskFull
 		if !errors.As(err, &full) {
@@ -57,7 +60,13 @@ func (s *Store) begin() error {
 		s.suffer(full)
 		return nil
 	}
-	return s.reopen(false)
+	if err := s.reopen(false); err != nil {
+		return err
+	}
+	if err := noteFormat(s.dir); err != nil {
+		return errors.Join(fmt.Errorf("note the store's format: %w", err), s.engine.db.Close())
+	}
+	return nil
 }
 
 // room says whether the disk has as much room as is needed. Badger writes into files without blocks,

@@ -2,10 +2,12 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math"
 	"runtime/debug"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -113,4 +115,44 @@ func successor(prefix []byte) []byte {
 		}
 	}
 	return nil
+}
+
+// Record is one key of a Snapshot.
+type Record struct {
+	Key, Value []byte    // valid until f returns
+	Expires    time.Time // zero: never
+}
+
+// Snapshot has f see every record as it was when Snapshot began, in the order of keys: all that was
+// acknowledged before is among them. It holds the store open; when the store must be closed and opened
+// again to write, Snapshot ends with an error.
+func (s *Store) Snapshot(ctx context.Context, f func(Record) error) error {
+	s.engine.mu.Lock()
+	long := s.engine.long
+	s.engine.mu.Unlock()
+	return s.view(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues = false
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if long.Err() != nil {
+				return fault.New(fault.StorageUnavailable, "The store had to be opened again meanwhile.")
+			}
+			item := it.Item()
+			if err := item.Value(func(v []byte) error {
+				r := Record{Key: item.Key(), Value: v}
+				if at := item.ExpiresAt(); at > 0 {
+					r.Expires = time.Unix(int64(at), 0) //nolint:gosec // seconds since 1970
+				}
+				return f(r)
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
