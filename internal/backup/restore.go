@@ -139,7 +139,7 @@ func (r *Restored) fill(ctx context.Context, d *decoder, dir string, st *store.S
 	if err != nil {
 		return err
 	}
-	defer root.Close() //nolint:errcheck // a folder
+	defer root.Close()                //nolint:errcheck // a folder
 	modes := map[string]fs.FileMode{} // of folders, set when they are full: one may be read-only
 	batch := &batch{st: st}
 	for {

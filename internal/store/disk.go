@@ -1,6 +1,8 @@
 package store
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -71,6 +73,11 @@ func (f *folderState) sync(dir string) error {
 		return nil
 	}
 	settled := time.Since(changed) > granularity // else another entry may come with the same time
+	for _, suffix := range []string{".mem", ".vlog"} {
+		if err := reserveNewest(dir, suffix); err != nil {
+			return err
+		}
+	}
 	if err := syncFolder(dir); err != nil {
 		return err
 	}
@@ -78,6 +85,28 @@ func (f *folderState) sync(dir string) error {
 		f.synced = changed
 	}
 	return nil
+}
+
+// reserveNewest gives the newest log with a suffix the blocks that it will need, so that what is written to
+// it later cannot meet a full disk: Badger makes its logs at their full size and without blocks, and writes
+// through memory. What stays open is a log's first group, and the tables that Badger makes by itself.
+func reserveNewest(dir, suffix string) error {
+	names, err := filepath.Glob(filepath.Join(dir, "*"+suffix)) // sorted, and of equal length
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	f, err := os.OpenFile(names[len(names)-1], os.O_RDWR, 0) //nolint:gosec // the store's own folder
+	if errors.Is(err, fs.ErrNotExist) { // its table was written meanwhile
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = reserve(f, info.Size()/2) // Badger makes logs twice as large as it means to fill them
+	}
+	return errors.Join(err, f.Close())
 }
 
 func syncFolder(dir string) error {
