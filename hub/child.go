@@ -84,6 +84,8 @@ func (a *attempt) requestLocked(p []byte, b *nodebridge.Batch) (after func()) {
 		return func() { a.invoke(number, body) }
 	case nodebridge.OpStart:
 		return func() { a.start(number, body) }
+	case nodebridge.OpPublish:
+		return func() { a.publish(number, body) }
 	}
 	a.call.RespondFault(number, fault.New(fault.InvalidRequest, "There is no request %d.", op))
 	return nil

@@ -35,10 +35,11 @@ type journal struct {
 	bases    []uint64
 
 	streams  map[string]*tenantStream
-	durables int      // of streams
-	patterns index    // of patterns that may match streams
-	queue    []*entry // accepted, not published yet
-	queued   int      // bytes of queue
+	durables int           // of streams
+	patterns index         // of patterns that may match streams
+	queue    []*entry      // accepted, not published yet
+	queued   int           // bytes of queue
+	waiting  []func(error) // for open; the first is being called
 
 	ring   []*Event // of all streams, in order; some are gone from their streams' history
 	bytes  int      // of those that are not gone
@@ -60,7 +61,9 @@ type entry struct {
 	size    int
 	settled bool  // on disk, or without need for it; or refused
 	err     error // why it was refused
-	done    chan struct{}
+	pos     Position
+	done    chan struct{} // closed when it was published, or refused; nil: at once
+	told    func(Position, error)
 }
 
 func newJournal(t *tenant) *journal {
@@ -73,6 +76,19 @@ func (j *journal) publish(ctx context.Context, name string, pubs []Publication) 
 	if err := j.open(); err != nil {
 		return Position{}, err
 	}
+	e, err := j.submit(name, pubs, nil)
+	if err == nil {
+		err = e.wait(ctx, j.t.hub.cfg.StoreWait)
+	}
+	if err != nil {
+		return Position{}, err
+	}
+	return e.pos, nil
+}
+
+// submit accepts pubs and never blocks. The journal must be open. told, if not nil, is called with how it
+// ended, with the journal's lock held.
+func (j *journal) submit(name string, pubs []Publication, told func(Position, error)) (*entry, error) {
 	var b nodebridge.Batch
 	j.mu.Lock()
 	s, err := j.streamLocked(name)
@@ -81,10 +97,10 @@ func (j *journal) publish(ctx context.Context, name string, pubs []Publication) 
 	}
 	if err != nil {
 		j.mu.Unlock()
-		return Position{}, err
+		return nil, err
 	}
 	e := j.acceptLocked(s, pubs)
-	pos := Position{s.epoch, s.last}
+	e.told = told
 	ops := j.opsLocked(e)
 	switch {
 	case len(ops) > 0:
@@ -99,10 +115,37 @@ func (j *journal) publish(ctx context.Context, name string, pubs []Publication) 
 	}
 	j.mu.Unlock()
 	b.Flush()
-	if e.done == nil {
-		return pos, nil
+	return e, nil
+}
+
+// whenOpen calls f once the journal is open, or with the reason why it is not: at once, or later, in the
+// order of the calls. It never blocks.
+func (j *journal) whenOpen(f func(error)) {
+	j.mu.Lock()
+	if j.opened && len(j.waiting) == 0 {
+		j.mu.Unlock()
+		f(nil)
+		return
 	}
-	return pos, e.wait(ctx, j.t.hub.cfg.StoreWait)
+	j.waiting = append(j.waiting, f)
+	first := len(j.waiting) == 1
+	j.mu.Unlock()
+	if !first {
+		return
+	}
+	j.t.hub.spawn(func(context.Context) {
+		err := j.open()
+		for more := true; more; {
+			j.mu.Lock()
+			f := j.waiting[0]
+			j.mu.Unlock()
+			f(err)
+			j.mu.Lock()
+			j.waiting = j.waiting[1:] // it stayed there so that what comes meanwhile waits behind it
+			more = len(j.waiting) > 0
+			j.mu.Unlock()
+		}
+	})
 }
 
 // mayLocked says whether n events can be accepted.
@@ -120,7 +163,7 @@ func (j *journal) mayLocked(n int) error {
 
 // acceptLocked gives events their offsets and numbers.
 func (j *journal) acceptLocked(s *tenantStream, pubs []Publication) *entry {
-	e := &entry{s: s, evs: make([]*Event, len(pubs))}
+	e := &entry{s: s, evs: make([]*Event, len(pubs)), pos: Position{s.epoch, s.last + uint64(len(pubs))}}
 	at := now()
 	for i, p := range pubs {
 		s.last++
@@ -194,12 +237,18 @@ func (j *journal) publishLocked(e *entry, b *nodebridge.Batch) {
 	if e.done != nil {
 		close(e.done)
 	}
+	if e.told != nil {
+		e.told(e.pos, e.err)
+	}
 }
 
 var errStreamDeleted = fault.New(fault.Conflict, "The stream was deleted meanwhile.")
 
-// wait gives how e ended.
+// wait gives how e ended. What only waits for its turn is as good as published.
 func (e *entry) wait(ctx context.Context, most time.Duration) error {
+	if e.done == nil {
+		return nil
+	}
 	late := time.NewTimer(most)
 	defer late.Stop()
 	select {

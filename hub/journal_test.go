@@ -10,6 +10,7 @@ import (
 
 	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/internal/units"
+	"github.com/livefn/livefn/nodebridge"
 )
 
 // say publishes an event of type n with a number as data.
@@ -220,4 +221,29 @@ func TestAStreamBecomesDurableWithWhatItHas(t *testing.T) {
 	equal(t, "missed", to.take(t, 1), []string{"s:3=3"})
 	to, _ = w.watch("s", Since{Start: true})
 	equal(t, "all", to.take(t, 3), []string{"s:1=1", "s:2=2", "s:3=3"})
+}
+
+func TestAFunctionPublishesInOrder(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	_, r := w.start(``)
+	watch, _ := w.watch("chat.>", Since{})
+	for i := range 3 {
+		r.ask(uint32(i+1), nodebridge.OpPublish, fmt.Sprintf(`{"stream":"chat.a","type":"n","data":%d}`, i))
+	}
+	for i := range 3 {
+		n, status, _, result := r.answer()
+		equal(t, "answer", []any{n, status, member(t, result, "offset")}, []any{uint32(i + 1), nodebridge.StatusOK, float64(i + 1)})
+	}
+	equal(t, "events", watch.take(t, 3), []string{"chat.a:1=0", "chat.a:2=1", "chat.a:3=2"})
+	r.ask(4, nodebridge.OpPublish, `{"stream":"function.f","type":"n"}`)
+	r.wantFault(fault.InvalidRequest)
+}
+
+func member(t testing.TB, js, name string) any {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(js), &m); err != nil {
+		t.Fatal(err)
+	}
+	return m[name]
 }

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/nodebridge"
 	"github.com/livefn/livefn/tenants"
 )
 
@@ -43,6 +44,47 @@ func (h *Hub) PublishAll(ctx context.Context, owner *tenants.Tenant, stream stri
 		}
 	}
 	return h.tenant(owner).journal.publish(ctx, stream, checked)
+}
+
+// publish publishes for the function, in the order in which it asks; it never blocks.
+func (a *attempt) publish(number uint32, body []byte) {
+	var in struct {
+		Stream string          `json:"stream"`
+		Type   string          `json:"type"`
+		Data   json.RawMessage `json:"data"`
+	}
+	h, j := a.x.t.hub, a.x.t.journal
+	err := json.Unmarshal(body, &in)
+	if err != nil {
+		err = fault.New(fault.InvalidRequest, "publish takes a stream, a type and data.")
+	}
+	if err == nil {
+		err = checkStream(in.Stream)
+	}
+	var pub Publication
+	if err == nil {
+		pub, err = h.checkPublication(Publication{Type: in.Type, Data: in.Data})
+	}
+	told := func(pos Position, err error) {
+		if err != nil {
+			a.call.RespondFault(number, err)
+			return
+		}
+		b, _ := json.Marshal(pos) // a string and a number
+		a.call.Respond(number, nodebridge.StatusOK, nodebridge.JSON, b)
+	}
+	if err != nil {
+		told(Position{}, err)
+		return
+	}
+	j.whenOpen(func(err error) {
+		if err == nil {
+			_, err = j.submit(in.Stream, []Publication{pub}, told)
+		}
+		if err != nil {
+			told(Position{}, err)
+		}
+	})
 }
 
 // checkPublication gives a copy of p with its JSON made compact.
