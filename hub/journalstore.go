@@ -106,12 +106,15 @@ func (j *journal) markLocked(s *tenantStream) []store.Op {
 		j.all = true
 		return []store.Op{j.recordLocked(j.reserved)}
 	}
-	return []store.Op{j.ghostOp(s.name, j.base, 0)}
+	return []store.Op{j.ghostOp(s.name, j.base, never)}
 }
 
-// ghostOp remembers a stream: of a process whose numbers began at base, all that it had in memory is lost
-// with it; or, if lost is not 0, what it had up to that number.
+// ghostOp remembers what of a stream is gone: all up to the number lost; or, if that is never, all that it
+// had in the process whose numbers begin at base, once that has ended.
 func (j *journal) ghostOp(stream string, base, lost uint64) store.Op {
+	if lost == 0 {
+		return store.Op{Key: markKey(j.t.name, stream), Delete: true}
+	}
 	v := binary.BigEndian.AppendUint64([]byte{streamFormat}, base)
 	return store.Op{Key: markKey(j.t.name, stream), Value: binary.BigEndian.AppendUint64(v, lost)}
 }
@@ -243,7 +246,7 @@ func (j *journal) readStreams() (streams map[string]*tenantStream, ghosts map[st
 			return false, err
 		}
 		base, lost := binary.BigEndian.Uint64(v[1:]), binary.BigEndian.Uint64(v[9:])
-		if lost == 0 {
+		if lost == never {
 			lost = j.nextBase(base)
 		}
 		ghosts[name] = lost

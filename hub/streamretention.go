@@ -171,7 +171,7 @@ func (h *Hub) DeleteStream(ctx context.Context, owner *tenants.Tenant, name stri
 	ops := []store.Op{
 		{Key: streamKey(j.t.name, name), Delete: true},
 		{Key: trimKey(j.t.name, name), Delete: true},
-		j.ghostOp(name, j.base, s.topNum),
+		j.ghostOp(name, j.base, max(s.lost, s.topNum)),
 	}
 	e := &entry{s: s, done: make(chan struct{})} // in turn: what is on its way to the stream is refused before
 	j.pushLocked(e)
