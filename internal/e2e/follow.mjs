@@ -6,7 +6,7 @@ import { connect } from '../../public/sdk/livefn.js'
 const { LIVEFN_URL: url, LIVEFN_KEY: token, LIVEFN_EXECUTION: id } = process.env
 const say = line => console.log(JSON.stringify(line))
 
-const hub = await connect(url, { token, WebSocket })
+const hub = connect(url, { token, WebSocket })
 hub.on('status', status => say({ status }))
 const run = hub.execution(id)
 for await (const { type, offset, data, recovered } of run.events()) say({ type, offset, data, recovered })

@@ -62,7 +62,8 @@ export class Store {
     Object.assign(this.state, { status: 'connecting', error: undefined })
     this.changed()
     try {
-      const client = await connect('/', { token: key, timeout: Infinity, signal: session.signal })
+      const client = connect('/', { token: key, timeout: Infinity, signal: session.signal })
+      await client.ready
       this.#client = client
       this.#key = key
       await this.#api('/functions') // a key may sign in and yet belong to no tenant

@@ -1,19 +1,34 @@
-// Requests under way, matched to their answers. Requests made in one turn of the event loop leave in
-// one socket write, but each as a message of its own: JSON-RPC answers a batch once all of it is
-// done, so one slow call would hold up the answers of its neighbours.
+// Requests under way, matched to their answers. What is asked in one turn of the event loop leaves in
+// one socket write. Requests that the hub answers at once share a JSON-RPC batch; an invoke, which may
+// take for ever, is a message of its own: a batch is answered when all of it is done, so one slow call
+// would hold up the answers of its neighbours.
 
 import { fromAnswer, LivefnError } from './errors.js'
+
+const BATCH = 100 // requests; the hub takes 256
+const BATCH_SIZE = 32 << 10 // characters
 
 export class Calls {
   #send // (texts) → void, or null while there is no connection
   #limit
+  #bytes
+  #patience
+  #renew
   #pending = new Map() // id → call
-  #unsent = [] // ids, in order
+  #size = 0 // characters of pending
+  #unsent = new Set() // ids, in order
   #scheduled = false
   #id = 0
 
-  constructor ({ limit = 10_000 } = {}) {
+  /**
+   * limit and bytes bound what is pending; patience is how long, in ms, a request waits for a connection;
+   * renew() signs in with a new token, for what was refused with an old one.
+   */
+  constructor ({ limit = 10_000, bytes = 64 << 20, patience = 10_000, renew = () => Promise.reject() } = {}) {
     this.#limit = limit
+    this.#bytes = bytes
+    this.#patience = patience
+    this.#renew = renew
   }
 
   get size () {
@@ -23,25 +38,25 @@ export class Calls {
   /**
    * Asks; done(error, result) is called once, synchronously with the answer's arrival, so that a
    * notification right behind it finds what it belongs to. again: safe to send a second time after
-   * a reconnect. event(event): told the events of the execution that it runs. Gives the call:
-   * forget() drops it, sent says whether the hub may have it.
+   * a reconnect. attached: the hub keeps the answer, so it waits for a connection as long as it takes.
+   * quick: answered at once, so it may share a batch. event(event): told the events of the execution that
+   * it runs. Gives the call: forget() drops it, sent says whether the hub may have it.
    */
-  request (method, params, done, { again = false, event } = {}) {
-    if (this.#pending.size >= this.#limit) {
-      done(new LivefnError('overloaded', `${this.#limit} calls are under way already. Wait for answers before making more.`))
-      return { sent: false, forget () {} }
-    }
+  request (method, params, done, { again = false, attached = false, quick = false, event } = {}) {
     const id = ++this.#id
     let text
     try {
       text = JSON.stringify({ jsonrpc: '2.0', id, method, params })
     } catch (cause) {
-      done(new LivefnError('invalid_request', `The arguments have no JSON form: ${cause.message}`, { cause }))
-      return { sent: false, forget () {} }
+      return refused(done, new LivefnError('invalid_request', `The arguments have no JSON form: ${cause.message}`, { cause }))
     }
-    const call = { text, done, again, event, sent: false, forget: () => this.#pending.delete(id) }
+    if (this.#pending.size >= this.#limit || this.#size + text.length > this.#bytes && this.#size > 0) {
+      return refused(done, new LivefnError('overloaded', `${this.#pending.size} calls with ${this.#size} characters are under way already. Wait for answers before making more.`))
+    }
+    const call = { id, text, done, again, attached, quick, event, sent: false, renewed: false, forget: () => this.#take(id) }
     this.#pending.set(id, call)
-    this.#unsent.push(id)
+    this.#size += text.length
+    this.#queue(call)
     this.#schedule()
     return call
   }
@@ -55,14 +70,14 @@ export class Calls {
   /** The connection is gone: what was sent fails, unless it may be sent again. */
   lost (error) {
     this.#send = null
-    this.#unsent = []
     for (const [id, call] of this.#pending) {
       if (call.sent && !call.again) {
-        this.#pending.delete(id)
+        this.#take(id)
         call.done(error)
       } else {
+        const was = call.sent
         call.sent = false
-        this.#unsent.push(id)
+        this.#queue(call, was && call.attached ? Infinity : undefined)
       }
     }
   }
@@ -70,24 +85,49 @@ export class Calls {
   /** Nothing will be answered any more. */
   closed (error) {
     this.#send = null
-    this.#unsent = []
-    for (const [id, call] of this.#pending) {
-      this.#pending.delete(id)
-      call.done(error)
-    }
+    for (const id of [...this.#pending.keys()]) this.#take(id).done(error)
   }
 
   answer ({ id, result, error }) {
     const call = this.#pending.get(id)
     if (!call) return // forgotten meanwhile
-    this.#pending.delete(id)
-    if (error) call.done(fromAnswer(error))
-    else call.done(undefined, result)
+    if (!error) return this.#take(id).done(undefined, result)
+    const fault = fromAnswer(error)
+    if (fault.code !== 'unauthorized' || call.renewed) return this.#take(id).done(fault)
+    call.renewed = true // the hub did nothing, so it can be asked once more
+    this.#renew().then(
+      () => {
+        if (this.#pending.get(id) !== call || !call.sent) return // over, or waits for a connection
+        call.sent = false
+        this.#queue(call)
+        this.#schedule()
+      },
+      () => { if (this.#pending.get(id) === call && call.sent) this.#take(id).done(fault) }
+    )
   }
 
   /** An event of the execution that call id runs. */
   event (id, event) {
     this.#pending.get(id)?.event?.(event)
+  }
+
+  #take (id) {
+    const call = this.#pending.get(id)
+    if (!call) return
+    clearTimeout(call.timer)
+    this.#pending.delete(id)
+    this.#unsent.delete(id)
+    this.#size -= call.text.length
+    return call
+  }
+
+  /** It is to be sent; without a connection within patience it fails, and certainly did nothing. */
+  #queue (call, patience = this.#patience) {
+    this.#unsent.add(call.id)
+    if (this.#send || call.timer !== undefined || patience === Infinity) return
+    call.timer = setTimeout(() => {
+      this.#take(call.id).done(new LivefnError('connection_failed', `No connection to the hub within ${patience} ms.`))
+    }, patience)
   }
 
   #schedule () {
@@ -100,15 +140,34 @@ export class Calls {
   }
 
   #flush () {
-    if (!this.#send) return
+    if (!this.#send || this.#unsent.size === 0) return
     const texts = []
+    let batch = []
+    let size = 0
+    const close = () => {
+      if (batch.length > 0) texts.push(batch.length === 1 ? batch[0] : `[${batch.join()}]`)
+      batch = []
+      size = 0
+    }
     for (const id of this.#unsent) {
       const call = this.#pending.get(id)
-      if (!call) continue // forgotten meanwhile
+      clearTimeout(call.timer)
+      call.timer = undefined
       call.sent = true
-      texts.push(call.text)
+      if (!call.quick || batch.length >= BATCH || size + call.text.length > BATCH_SIZE) close()
+      if (!call.quick) texts.push(call.text)
+      else {
+        batch.push(call.text)
+        size += call.text.length
+      }
     }
-    this.#unsent = []
-    if (texts.length) this.#send(texts)
+    close()
+    this.#unsent.clear()
+    this.#send(texts)
   }
+}
+
+function refused (done, error) {
+  done(error)
+  return { sent: false, forget () {} }
 }

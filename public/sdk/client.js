@@ -10,7 +10,12 @@ export class Client {
     this.#options = options
   }
 
-  /** The same hub, its calls with these options: { key, timeout, signal, onEvent, delay }. */
+  /** Resolves once signed in for the first time. */
+  get ready () {
+    return this.#link.ready
+  }
+
+  /** The same hub, its calls with these options: { key, timeout, signal, onEvent, delay, priority }. */
   with (options) {
     return new Client(this.#link, { ...this.#options, ...options })
   }
@@ -22,12 +27,12 @@ export class Client {
     let execution // known from its first event
     let dropped // the call, if it was aborted before that
     const cancel = () => {
-      dropped.forget()
+      dropped?.forget()
       this.execution(execution).cancel().catch(() => {}) // it may just have ended
     }
     return this.#link.call('invoke', { function: name, args, key, timeout, events }, {
       signal,
-      again: key !== undefined,
+      ...kept(key),
       event: event => {
         execution ??= event.stream.slice('execution.'.length)
         if (dropped) cancel()
@@ -43,8 +48,8 @@ export class Client {
 
   /** Starts a durable execution: once this resolves, it survives crashes. */
   async start (name, ...args) {
-    const { key, delay, signal } = this.#options
-    const { execution } = await this.#link.call('start', { function: name, args, key, delay }, { signal, again: key !== undefined })
+    const { key, delay, priority, signal } = this.#options
+    const { execution } = await this.#link.call('start', { function: name, args, key, delay, priority }, { signal, quick: true, ...kept(key) })
     return this.execution(execution)
   }
 
@@ -55,7 +60,7 @@ export class Client {
 
   /** Executions, newest first: { function, state, limit, cursor } → { items, next }. */
   list (filter = {}) {
-    return this.#link.call('list', filter, { signal: this.#options.signal, again: true })
+    return this.#link.call('list', filter, { signal: this.#options.signal, again: true, quick: true })
   }
 
   /** A handle on an execution; asks the hub nothing. */
@@ -68,12 +73,17 @@ export class Client {
     return this.#link.subscribe(stream, { signal: this.#options.signal, ...options })
   }
 
+  /** Adds an event to a stream; gives its position. */
+  publish (stream, type, data) {
+    return this.#link.call('publish', { stream, type, data }, { signal: this.#options.signal, quick: true })
+  }
+
   /** connecting, open, reconnecting or closed. */
   get status () {
     return this.#link.status
   }
 
-  /** 'status' and 'closing'; gives a function that takes the listener off again. */
+  /** 'status', 'closing' and 'renewal_failed'; gives a function that takes the listener off again. */
   on (type, fn) {
     return this.#link.on(type, fn)
   }
@@ -86,4 +96,9 @@ export class Client {
   close () {
     this.#link.close()
   }
+}
+
+/** With a key the hub knows the call again, and keeps its answer. */
+function kept (key) {
+  return key === undefined ? {} : { again: true, attached: true }
 }

@@ -8,6 +8,8 @@
 
 import { backoff } from './backoff.js'
 import { fromAnswer, LivefnError } from './errors.js'
+import { Heartbeat } from './heartbeat.js'
+import { wake } from './wake.js'
 
 export const transitions = {
   waiting: { retry: 'opening', close: 'closed' },
@@ -23,27 +25,36 @@ const OUR_FAULT = new Set([1002, 1003, 1007])
 
 const AUTH = 0 // the request id of auth; calls count from 1
 const PING = -1
+const RENEW = -2 // of auth within a living connection
 const STEADY = 5_000 // a connection that held this long starts the backoff anew
+const DOUBT = 3_000 // how long an answer may take when a page wakes up
 
 export class Connection {
   state = 'waiting'
   #options
   #socket
   #timer // of the state: patience, or the wait for a retry
-  #beat // the heartbeat while open
-  #heard = true
+  #heartbeat
+  #asleep = () => {} // stops listening to what wakes a page
   #wasOpen = false
   #openedAt = 0
   #tries = 0 // since the last steady connection
   #after // the hub's own advice for the next retry
+  #advised = false // the wait for a retry is the hub's advice
   #refusals = 0
+  #renewal // { promise, resolve, reject } of a token on its way
 
   /**
    * url, token (string or function), WebSocket; heartbeat and patience in ms; delay (n → ms);
-   * changed(state, error) is told every change of state, received(message) every JSON-RPC message.
+   * changed(state, error) is told every change of state, received(message, size) every JSON-RPC message.
    */
   constructor ({ heartbeat = 15_000, patience = 10_000, delay = backoff, ...options }) {
-    this.#options = { heartbeat, patience, delay, ...options }
+    this.#options = { patience, delay, ...options }
+    this.#heartbeat = new Heartbeat({
+      every: heartbeat,
+      ask: () => this.#request(PING, 'ping'),
+      dead: () => this.#lose('The hub went silent.')
+    })
   }
 
   /** What people are told: connecting, open, reconnecting or closed. */
@@ -53,6 +64,7 @@ export class Connection {
   }
 
   open () {
+    this.#asleep = wake(why => this.#wake(why))
     this.#retry()
   }
 
@@ -69,6 +81,22 @@ export class Connection {
     if (Number.isFinite(after) && after >= 0) this.#after = after
   }
 
+  /** Asks for a new token and signs in with it, without a new connection. Rejects if that is not possible. */
+  renew () {
+    if (this.#renewal) return this.#renewal.promise
+    const { token } = this.#options
+    if (typeof token !== 'function' || this.state !== 'open') return Promise.reject(new LivefnError('unauthorized', 'There is no newer token.'))
+    const socket = this.#socket
+    const renewal = this.#renewal = {}
+    renewal.promise = new Promise((resolve, reject) => Object.assign(renewal, { resolve, reject }))
+      .finally(() => { this.#renewal = undefined })
+    Promise.resolve().then(token).then(
+      secret => { if (this.#socket === socket) this.#request(RENEW, 'auth', { token: secret }) },
+      renewal.reject
+    )
+    return renewal.promise
+  }
+
   close (error) {
     this.#step('close', error)
   }
@@ -79,8 +107,9 @@ export class Connection {
     if (!to) return false
     clearTimeout(this.#timer)
     this.state = to
-    if (to === 'waiting' || to === 'closed') this.#drop()
+    if (to === 'waiting' || to === 'closed') this.#drop(error)
     if (to === 'waiting') this.#wait()
+    if (to === 'closed') this.#asleep()
     this.#options.changed(to, error)
     return true
   }
@@ -88,9 +117,20 @@ export class Connection {
   #wait () {
     if (this.#openedAt && Date.now() - this.#openedAt >= STEADY) this.#tries = 0
     this.#openedAt = 0
+    this.#advised = this.#after !== undefined
     const ms = this.#after ?? this.#options.delay(this.#tries++)
     this.#after = undefined
     this.#timer = setTimeout(() => this.#retry(), ms)
+  }
+
+  /** A page came back to life, or its network did: no reason to wait any longer, nor to trust the socket. */
+  #wake (why) {
+    if (this.state === 'open') this.#heartbeat.probe(DOUBT)
+    else if (this.state === 'waiting' && why !== 'offline' && !this.#advised) {
+      clearTimeout(this.#timer)
+      this.#tries = 0
+      this.#wait()
+    }
   }
 
   async #retry () {
@@ -110,26 +150,33 @@ export class Connection {
     this.#socket = socket
     socket.onopen = () => {
       this.#step('opened')
+      this.#timer = setTimeout(() => this.#lose('The hub did not answer in time.'), this.#options.patience)
       if (token === undefined || token === null) return this.#accepted()
-      socket.send(JSON.stringify({ jsonrpc: '2.0', id: AUTH, method: 'auth', params: { token } }))
+      this.#request(AUTH, 'auth', { token })
     }
     socket.onmessage = ({ data }) => this.#message(data)
     socket.onclose = ({ code, reason }) => this.#closedBy(code, reason)
     socket.onerror = () => this.#lose('The connection failed.')
   }
 
+  #request (id, method, params) {
+    this.#socket.send(JSON.stringify({ jsonrpc: '2.0', id, method, params }))
+  }
+
   #message (data) {
-    this.#heard = true
+    this.#heartbeat.heard()
     let value
     try {
       value = JSON.parse(data)
     } catch (cause) {
       return this.#lose('The hub sent something that is not JSON.', cause)
     }
-    for (const message of Array.isArray(value) ? value : [value]) {
+    const messages = Array.isArray(value) ? value : [value]
+    for (const message of messages) {
       if (message?.id === PING) continue
-      if (this.state === 'authenticating') this.#authenticated(message)
-      else if (this.state === 'open') this.#options.received(message)
+      if (message?.id === RENEW) this.#renewed(message)
+      else if (this.state === 'authenticating') this.#authenticated(message)
+      else if (this.state === 'open') this.#options.received(message, data.length / messages.length)
     }
   }
 
@@ -137,6 +184,11 @@ export class Connection {
     if (message?.id !== AUTH) return
     if (!message.error) return this.#accepted()
     this.#refuse(fromAnswer(message.error))
+  }
+
+  #renewed ({ error }) {
+    if (error) this.#renewal?.reject(fromAnswer(error))
+    else this.#renewal?.resolve()
   }
 
   #closedBy (code, reason) {
@@ -157,19 +209,7 @@ export class Connection {
     this.#wasOpen = true
     this.#openedAt = Date.now()
     this.#refusals = 0
-    this.#heard = true
-    let asked = false
-    // Silence of one beat is answered with a ping, of two with a new connection: a dead peer is
-    // found within three beats.
-    this.#beat = setInterval(() => {
-      if (this.#heard) asked = false
-      else if (asked) return this.#lose('The hub went silent.')
-      else {
-        asked = true
-        this.send([JSON.stringify({ jsonrpc: '2.0', id: PING, method: 'ping' })])
-      }
-      this.#heard = false
-    }, this.#options.heartbeat)
+    this.#heartbeat.start()
     this.#step('accepted')
   }
 
@@ -177,8 +217,9 @@ export class Connection {
     this.#step('lost', new LivefnError('connection_lost', message, { cause }))
   }
 
-  #drop () {
-    clearInterval(this.#beat)
+  #drop (error) {
+    this.#heartbeat.stop()
+    this.#renewal?.reject(error ?? new LivefnError('closed', 'The connection was closed here.'))
     const socket = this.#socket
     this.#socket = undefined
     if (!socket) return

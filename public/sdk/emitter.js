@@ -2,6 +2,7 @@
 export class Emitter {
   #listeners = new Map()
 
+  /** Gives a function that takes the listener off again. */
   on (type, fn) {
     if (!this.#listeners.has(type)) this.#listeners.set(type, new Set())
     this.#listeners.get(type).add(fn)
@@ -12,13 +13,18 @@ export class Emitter {
     this.#listeners.get(type)?.delete(fn)
   }
 
-  emit (type, value) {
+  emit (type, ...values) {
     for (const fn of [...this.#listeners.get(type) ?? []]) {
       try {
-        fn(value)
+        fn(...values)
       } catch (error) {
         queueMicrotask(() => { throw error })
       }
     }
+  }
+
+  /** How many listen to type. */
+  listeners (type) {
+    return this.#listeners.get(type)?.size ?? 0
   }
 }

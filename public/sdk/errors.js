@@ -31,15 +31,17 @@ export class LivefnError extends Error {
   /**
    * @param code one of codes
    * @param message for people
-   * @param more execution, functionName and functionStack (of the error thrown by the function), cause
+   * @param more execution, functionName and functionStack (of the error thrown by the function),
+   *   retryAfter (ms), cause
    */
-  constructor (code, message, { execution, functionName, functionStack, cause } = {}) {
+  constructor (code, message, { execution, functionName, functionStack, retryAfter, cause } = {}) {
     super(message, cause === undefined ? undefined : { cause })
     this.name = 'LivefnError'
     this.code = code
     if (execution !== undefined) this.execution = execution
     if (functionName !== undefined) this.functionName = functionName
     if (functionStack !== undefined) this.functionStack = functionStack
+    if (retryAfter !== undefined) this.retryAfter = retryAfter
   }
 }
 
@@ -47,7 +49,7 @@ export class LivefnError extends Error {
 export function fromAnswer ({ code, message, data }) {
   if (data?.code) {
     return new LivefnError(data.code, data.detail ?? message, {
-      execution: data.execution, functionName: data.name, functionStack: data.stack
+      execution: data.execution, functionName: data.name, functionStack: data.stack, retryAfter: data.retryAfter
     })
   }
   return new LivefnError(code === -32603 ? 'internal' : 'invalid_request', message)

@@ -1,5 +1,6 @@
 // One connection with its calls and subscriptions: what Client and Run speak through.
 
+import { backoff } from './backoff.js'
 import { Calls } from './calls.js'
 import { Connection } from './connection.js'
 import { Emitter } from './emitter.js'
@@ -13,21 +14,27 @@ export class Link extends Emitter {
   #live = new Map() // subscription id of this connection → Subscription
   #status = 'connecting'
   #error // why it is closed for good, if not by close()
+  #renewal // the timer after which a token is asked for again
 
-  constructor ({ maxPending, ...options }) {
+  /** ready resolves with the first connection, and rejects without one within timeout. */
+  constructor ({ timeout = 10_000, maxPending, maxPendingBytes, ...options }) {
     super()
-    this.#calls = new Calls({ limit: maxPending })
-    this.opened = new Promise((resolve, reject) => {
+    this.#calls = new Calls({ limit: maxPending, bytes: maxPendingBytes, patience: timeout, renew: () => this.#connection.renew() })
+    this.ready = new Promise((resolve, reject) => {
+      const timer = timeout === Infinity
+        ? undefined
+        : setTimeout(() => reject(new LivefnError('connection_failed', `No connection to the hub within ${timeout} ms.`)), timeout)
       this.on('status', status => {
         if (status === 'open') resolve()
         if (status === 'closed') reject(this.#closedError())
+        clearTimeout(timer)
       })
     })
-    this.opened.catch(() => {}) // whoever waits for it is told
+    this.ready.catch(() => {}) // whoever waits for it is told
     this.#connection = new Connection({
       ...options,
       changed: (state, error) => this.#changed(state, error),
-      received: message => this.#received(message)
+      received: (message, size) => this.#received(message, size)
     })
     this.#connection.open()
   }
@@ -79,7 +86,7 @@ export class Link extends Emitter {
   /** The hub need not send events of id any more. */
   release (id) {
     this.#live.delete(id)
-    if (this.status === 'open') this.#calls.request('unsubscribe', { subscription: id }, () => {})
+    if (this.status === 'open') this.#calls.request('unsubscribe', { subscription: id }, () => {}, { quick: true })
   }
 
   forget (subscription) {
@@ -87,6 +94,7 @@ export class Link extends Emitter {
   }
 
   #changed (state, error) {
+    clearTimeout(this.#renewal)
     if (state === 'open') {
       this.#calls.opened(texts => this.#connection.send(texts))
       for (const subscription of this.#subscriptions) subscription.ask()
@@ -102,21 +110,39 @@ export class Link extends Emitter {
     }
     if (this.status !== this.#status) {
       this.#status = this.status
-      this.emit('status', this.#status)
+      this.emit('status', this.#status, error)
     }
   }
 
-  #received (message) {
-    if (message?.method === 'event') this.#event(message.params)
-    else if (message?.method === 'closing') {
-      this.#connection.advise(message.params?.reconnect?.after)
-      this.emit('closing', message.params)
-    } else if (message?.id !== undefined) this.#calls.answer(message)
+  #received (message, size) {
+    const { id, method, params } = message ?? {}
+    if (method === 'event') this.#event(params, size)
+    else if (method === 'ended') this.#ended(params)
+    else if (method === 'closing') {
+      this.#connection.advise(params?.reconnect?.after)
+      this.emit('closing', params)
+    } else if (method === 'expiring') this.#renew()
+    else if (id !== undefined) this.#calls.answer(message)
   }
 
-  #event ({ subscription, call, ...event }) {
+  #event ({ subscription, call, ...event }, size) {
     if (call !== undefined) this.#calls.event(call, event)
-    else this.#live.get(subscription)?.push(event)
+    else this.#live.get(subscription)?.push(event, size)
+  }
+
+  /** The hub ended a subscription: its stream is over, or its history went before we had it (behind). */
+  #ended ({ subscription: id, reason }) {
+    const subscription = this.#live.get(id)
+    this.#live.delete(id)
+    subscription?.ended(reason === 'behind')
+  }
+
+  /** The token runs out soon. If there is no new one yet it is asked for again, until the hub cuts us. */
+  #renew (n = 0) {
+    this.#connection.renew().catch(error => {
+      this.emit('renewal_failed', error)
+      if (this.status === 'open') this.#renewal = setTimeout(() => this.#renew(n + 1), backoff(n, { base: 1000, cap: 30_000 }))
+    })
   }
 
   #closedError () {

@@ -12,7 +12,8 @@ test('a page invokes, starts, watches, sends, pauses, resumes and subscribes', (
   await page.goto(`${url}/healthz`)
   const seen = await page.evaluate(async ({ key }) => {
     const { connect } = await import('/sdk/livefn.js')
-    const hub = await connect('/', { token: key })
+    const hub = connect('/', { token: key })
+    await hub.ready
     const seen = { sum: await hub.invoke('add', 1, 2), lifecycle: [], statuses: [hub.status] }
 
     const watched = hub.subscribe('function.report')
@@ -24,14 +25,14 @@ test('a page invokes, starts, watches, sends, pauses, resumes and subscribes', (
       }
     })()
 
-    const run = await hub.start('report', { rowsPerSecond: 20_000 })
+    const run = await hub.start('report', { rowsPerSecond: 5_000 })
     seen.types = []
     let asked = false
     for await (const { type, data } of run.events()) {
       seen.types.push(type)
       if (type === 'progress' && !asked) {
         asked = true
-        await run.send('speed', { rowsPerSecond: 10_000 })
+        await run.send('speed', { rowsPerSecond: 4_000 })
       }
       if (type === 'speed') {
         seen.speed = data
@@ -64,7 +65,7 @@ test('a page invokes, starts, watches, sends, pauses, resumes and subscribes', (
     lifecycle,
     statuses: ['open', 'closed'],
     types: undefined,
-    speed: { rowsPerSecond: 10_000 },
+    speed: { rowsPerSecond: 4_000 },
     paused: 'paused',
     result,
     error: { name: 'LivefnError', code: 'not_found' }

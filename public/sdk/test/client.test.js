@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { WebSocket } from 'ws'
-import { address, connect, LivefnError } from '../livefn.js'
+import { address } from '../address.js'
+import { connect, LivefnError } from '../livefn.js'
 import { connected, fault, rpcError, SILENT, status, TestHub } from './hub.js'
 
 test('an http or ws address works, with or without a path', () => {
@@ -13,10 +14,10 @@ test('an http or ws address works, with or without a path', () => {
   assert.throws(() => address('ftp://h'), TypeError)
 })
 
-test('a Node without WebSocket says what to pass', async () => {
+test('a Node without WebSocket says what to pass', () => {
   const had = globalThis.WebSocket
   delete globalThis.WebSocket
-  await assert.rejects(connect('http://127.0.0.1:1'), /npm|Install 'ws'/)
+  assert.throws(() => connect('http://127.0.0.1:1'), { name: 'TypeError', message: /import { WebSocket } from "ws"/ })
   if (had) globalThis.WebSocket = had
 })
 
@@ -51,17 +52,36 @@ test('a token that ran out is asked for once more', async t => {
   assert.equal(await client.invoke('add', 1, 1), 2)
 })
 
-test('without a hub, connect rejects with connection_failed after its timeout', async () => {
-  await assert.rejects(connect('http://127.0.0.1:9', { WebSocket, timeout: 30 }), { code: 'connection_failed' })
+test('without a hub, calls and ready reject with connection_failed after the timeout', async t => {
+  const client = connect('http://127.0.0.1:9', { WebSocket, timeout: 30 })
+  t.after(() => client.close())
+  const answers = await Promise.allSettled([client.ready, client.invoke('add', 1, 2), client.with({ key: 'k' }).invoke('add', 1, 2)])
+  assert.deepEqual(answers.map(({ reason }) => reason.code), ['connection_failed', 'connection_failed', 'connection_failed'])
+  assert.equal(client.status, 'connecting')
 })
 
-test('connect gives up when its signal says so', async () => {
+test('what is asked before the hub is there waits for it', async t => {
+  const { port } = await TestHub.start(t).then(async hub => { await hub.stop(); return hub })
+  const client = connect(`http://127.0.0.1:${port}`, { WebSocket, token: 'secret', delay: () => 5 })
+  t.after(() => client.close())
+  const sum = client.invoke('add', 1, 2)
+  const orders = client.subscribe('orders', { since: 'start' })
+  const hub = await TestHub.start(t, { port })
+  hub.publish('orders', 'created')
+  await client.ready
+  assert.equal(await sum, 3)
+  assert.equal((await orders.next()).value.type, 'created')
+})
+
+test('a signal closes the client', async t => {
+  const hub = await TestHub.start(t)
   const reason = new Error('enough')
-  await assert.rejects(connect('http://127.0.0.1:9', { WebSocket, signal: AbortSignal.abort(reason) }), reason)
+  assert.throws(() => connect(hub.url, { WebSocket, signal: AbortSignal.abort(reason) }), reason)
   const abort = new AbortController()
-  const connecting = connect('http://127.0.0.1:9', { WebSocket, signal: abort.signal })
+  const client = await connected(t, hub, { signal: abort.signal })
   abort.abort(reason)
-  await assert.rejects(connecting, reason)
+  await assert.rejects(client.invoke('add', 1, 2), reason)
+  assert.equal(client.status, 'closed')
 })
 
 test('a function that throws rejects with its message, name, stack and execution', async t => {

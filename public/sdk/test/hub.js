@@ -9,6 +9,7 @@ export class TestHub extends EventEmitter {
   streams = new Map() // name → { epoch, events }
   sockets = new Set()
   messages = [] // every parsed message, in order
+  batches = [] // the methods of each batch
   executions = new Map()
   keys = new Map() // idempotency key → result
   token = 'secret'
@@ -73,10 +74,13 @@ export class TestHub extends EventEmitter {
     socket.notify = (method, params) => socket.send(JSON.stringify({ jsonrpc: '2.0', method, params }))
     socket.signedIn = false
     socket.on('message', data => {
-      const message = JSON.parse(data)
-      this.messages.push(message)
-      this.emit('message', message, socket)
-      this.#answer(message, socket)
+      const value = JSON.parse(data)
+      if (Array.isArray(value)) this.batches.push(value.map(message => message.method))
+      for (const message of Array.isArray(value) ? value : [value]) { // a batch's answers may also come one by one
+        this.messages.push(message)
+        this.emit('message', message, socket)
+        this.#answer(message, socket)
+      }
     })
     this.emit('connection', socket)
   }
@@ -137,8 +141,9 @@ export function fault (code, detail, more) {
 
 /** Connects with what Node 20 lacks, and closes with the test. Retries are instant unless told otherwise. */
 export async function connected (t, hub, options = {}) {
-  const client = await connect(hub.url, { token: hub.token, WebSocket, delay: () => 1, ...options })
+  const client = connect(hub.url, { token: hub.token, WebSocket, delay: () => 1, ...options })
   t.after(() => client.close())
+  await client.ready
   return client
 }
 

@@ -13,8 +13,8 @@ test('history comes first, then what is new', async t => {
   hub.publish('orders.eu', 'created', { id: 2 })
   const time = '1970-01-01T00:00:00.000Z'
   assert.deepEqual(await take(orders, 2), [
-    { stream: 'orders.eu', offset: 1, type: 'created', time, data: { id: 1 } },
-    { stream: 'orders.eu', offset: 2, type: 'created', time, data: { id: 2 } }
+    { stream: 'orders.eu', offset: 1, type: 'created', time, data: { id: 1 }, position: { epoch: 'e1', offset: 1 } },
+    { stream: 'orders.eu', offset: 2, type: 'created', time, data: { id: 2 }, position: { epoch: 'e1', offset: 2 } }
   ])
 })
 
@@ -52,7 +52,9 @@ test('a changed epoch is told: recovered false on the grant and on the next even
   const client = await connected(t, hub)
   const orders = client.subscribe('orders', { since: 'start' })
   const granted = []
+  const gaps = []
   orders.on('subscribed', grant => granted.push(grant))
+  orders.on('gap', gap => gaps.push(gap))
   hub.publish('orders', 'a')
   await take(orders, 1)
   hub.forget('orders', 'e2')
@@ -70,6 +72,76 @@ test('a changed epoch is told: recovered false on the grant and on the next even
     { epoch: 'e2', offset: 0, recovered: false }
   ])
   assert.deepEqual(orders.position, { epoch: 'e2', offset: 2 })
+  assert.deepEqual(gaps, [{ after: { epoch: 'e1', offset: 1 }, from: { epoch: 'e2', offset: 0 } }])
+})
+
+// A reader whose history was trimmed while it was replayed is let go of; it must not wait for ever.
+test('a subscription that fell behind asks again, and one whose stream is over ends', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub)
+  hub.publish('orders', 'a')
+  const orders = client.subscribe('orders', { since: 'start' })
+  await take(orders, 1)
+  const [socket] = hub.sockets
+  const end = reason => {
+    const id = [...socket.subscriptions.keys()].at(-1)
+    socket.subscriptions.delete(id)
+    socket.notify('ended', { subscription: id, reason })
+  }
+  end('behind')
+  hub.publish('orders', 'b')
+  assert.deepEqual(offsets(await take(orders, 1)), [2])
+  end('ended')
+  assert.deepEqual(await orders.next(), { value: undefined, done: true })
+})
+
+// An old offset in a new epoch would silently skip or repeat: the two are never taken apart.
+test('a reader that is behind keeps the epoch of what it has read', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub)
+  for (let i = 0; i < 3; i++) hub.publish('orders', 'a')
+  const orders = client.subscribe('orders', { since: 'start' })
+  await take(orders, 1)
+  await client.invoke('add', 0, 0)
+  hub.forget('orders', 'e2')
+  hub.publish('orders', 'b')
+  hub.drop()
+  await new Promise(resolve => orders.on('gap', resolve))
+  const positions = []
+  for (let i = 0; i < 3; i++) {
+    await orders.next()
+    positions.push(orders.position)
+  }
+  assert.deepEqual(positions, [{ epoch: 'e1', offset: 2 }, { epoch: 'e1', offset: 3 }, { epoch: 'e2', offset: 1 }])
+})
+
+// Offsets of a pattern's events are each their stream's own; only the position beside them says how far one is.
+test('a pattern goes on after the position that its last event brought', async t => {
+  const hub = await TestHub.start(t)
+  const asked = []
+  hub.methods.subscribe = ({ since }, socket) => {
+    asked.push(since)
+    const offset = since?.offset ?? 40
+    socket.after = () => {
+      const event = (stream, offset, at, more) => socket.notify('event', { subscription: 's1', stream, offset, type: 'a', time: '', data: null, position: { epoch: 'j1', offset: at }, ...more })
+      if (asked.length === 1) {
+        event('orders.eu', 9, 41)
+        event('function.add', 2, 0, { position: undefined }) // the hub's own streams have none
+      } else {
+        event('orders.eu', 9, 41) // had it
+        event('orders.us', 1, 42)
+      }
+    }
+    return { subscription: 's1', epoch: 'j1', offset, recovered: true }
+  }
+  const client = await connected(t, hub)
+  const orders = client.subscribe('>')
+  const first = await take(orders, 2)
+  hub.drop()
+  const second = await take(orders, 1)
+  assert.deepEqual([...first, ...second].map(({ stream, position }) => [stream, position?.offset]), [['orders.eu', 41], ['function.add', undefined], ['orders.us', 42]])
+  assert.deepEqual(asked, ['new', { epoch: 'j1', offset: 41 }])
+  assert.deepEqual(orders.position, { epoch: 'j1', offset: 42 })
 })
 
 test('a pattern sees all its streams, and says after a drop that it may have missed some', async t => {
@@ -100,6 +172,29 @@ test('a slow reader lets go and takes the rest from the hub later', async t => {
   await client.invoke('add', 0, 0)
   assert.equal([...hub.sockets][0].subscriptions.size, 0)
   assert.deepEqual(offsets(await take(orders, 50)), Array.from({ length: 50 }, (_, i) => i + 1))
+})
+
+// A bound in number alone lets a few large events take all the memory there is.
+test('a slow reader of large events holds few of them', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub)
+  const orders = client.subscribe('orders', { since: 'start', bufferBytes: 10_000 })
+  const states = []
+  orders.on('state', (to, from) => states.push(`${from} ${to}`))
+  await orders.ready
+  for (let i = 0; i < 8; i++) hub.publish('orders', 'a', 'x'.repeat(4000))
+  await client.invoke('add', 0, 0)
+  assert.equal(orders.state, 'lagging')
+  assert.deepEqual(offsets(await take(orders, 8)), [1, 2, 3, 4, 5, 6, 7, 8])
+  assert.deepEqual(states.slice(0, 5), ['asking live', 'live lagging', 'lagging idle', 'idle asking', 'asking live'])
+})
+
+test('an event larger than the buffer is delivered all the same', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub)
+  const orders = client.subscribe('orders', { since: 'start', bufferBytes: 10 })
+  for (let i = 0; i < 3; i++) hub.publish('orders', 'a', 'x'.repeat(100))
+  assert.deepEqual(offsets(await take(orders, 3)), [1, 2, 3])
 })
 
 test('a drop while a reader lags changes nothing for it', async t => {

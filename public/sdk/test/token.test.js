@@ -1,0 +1,53 @@
+// Tokens run out. A client whose token is a function never makes that anybody's business.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { connected, rpcError, status, TestHub } from './hub.js'
+
+test('a call that is refused because the token ran out is made again with a new one, on the same connection', async t => {
+  const hub = await TestHub.start(t)
+  let connections = 0
+  hub.on('connection', () => connections++)
+  let valid = true
+  const used = []
+  hub.functions.add = ({ args: [a, b] }) => {
+    if (!valid) throw rpcError('unauthorized', 'The token ran out.')
+    return a + b
+  }
+  hub.on('message', ({ method, params }) => {
+    if (method !== 'auth') return
+    used.push(params.token)
+    if (used.length > 1) valid = true
+  })
+  let n = 0
+  const client = await connected(t, hub, { token: async () => ['secret', 'secret', 'third'][n++] })
+  valid = false
+  assert.deepEqual(await Promise.all([client.invoke('add', 1, 2), client.invoke('add', 3, 4)]), [3, 7])
+  assert.deepEqual([connections, used], [1, ['secret', 'secret']])
+})
+
+test('a call that is refused twice rejects with unauthorized', async t => {
+  const hub = await TestHub.start(t)
+  let asked = 0
+  hub.functions.add = () => { asked++; throw rpcError('unauthorized', 'no') }
+  const client = await connected(t, hub, { token: () => 'secret' })
+  await assert.rejects(client.invoke('add', 1, 2), { code: 'unauthorized' })
+  assert.equal(asked, 2)
+})
+
+test('a call that is refused rejects at once if there is no other token', async t => {
+  const hub = await TestHub.start(t)
+  let asked = 0
+  hub.functions.add = () => { asked++; throw rpcError('unauthorized', 'no') }
+  const client = await connected(t, hub)
+  await assert.rejects(client.invoke('add', 1, 2), { code: 'unauthorized' })
+  assert.equal(asked, 1)
+})
+
+test('calls whose token is on its way are answered when the connection drops', async t => {
+  const hub = await TestHub.start(t)
+  hub.functions.add = () => { throw rpcError('unauthorized', 'no') }
+  let n = 0
+  const client = await connected(t, hub, { token: () => n++ === 1 ? hub.drop() ?? new Promise(() => {}) : 'secret' })
+  await assert.rejects(client.invoke('add', 1, 2), { code: 'connection_lost' })
+  await status(client, 'open')
+})
