@@ -88,7 +88,7 @@ func (h *hub) start() {
 		h.output = &output{}
 	}
 	h.cmd = exec.Command(program, h.args...)
-	h.cmd.Env = append(os.Environ(), "TMPDIR="+temporary, "LIVEFN_ADMIN_KEY="+adminKey,
+	h.cmd.Env = append(os.Environ(), "TMPDIR="+temporary, "LIVEFN_ADMIN_KEY="+adminKey, "LIVEFN_DRAIN_TIMEOUT=3s",
 		"npm_config_registry="+registry.server.URL, "npm_config_cache="+filepath.Join(h.home, "npm"))
 	h.cmd.Stderr = h.output
 	// With a pipe of our own, Wait would wait for all who inherited it, and close it under our reads.
