@@ -153,7 +153,7 @@ func (j *journal) mayLocked(n int) error {
 	switch {
 	case j.closed:
 		return fault.New(fault.NotFound, "The tenant was deleted.")
-	case j.last+uint64(n) > j.reserved: //nolint:gosec // a length
+	case j.last+uint64(n) > j.reserved:
 		return fault.New(fault.StorageUnavailable, "The hub could not write to its store for so long that it cannot number further events.")
 	case j.queued > j.t.hub.cfg.MaxHistory:
 		return fault.New(fault.StorageUnavailable, "More than %d bytes of events wait for the store.", j.t.hub.cfg.MaxHistory)

@@ -76,7 +76,7 @@ func (s *tenantStream) eventOps(ev *Event, written int64) []store.Op {
 	v := make([]byte, 17, 17+len(ev.Data)+len(ev.Type)+len(ev.CloudEvent)+64)
 	v[0] = streamFormat
 	binary.BigEndian.PutUint64(v[1:], ev.number)
-	binary.BigEndian.PutUint64(v[9:], uint64(written)) //nolint:gosec // not negative
+	binary.BigEndian.PutUint64(v[9:], uint64(written))
 	v = append(v, encodeRecordJSON(storedBody{ev.Type, ev.Time, ev.Data, ev.CloudEvent})[1:]...)
 	at := binary.BigEndian.AppendUint64([]byte{streamFormat}, ev.Offset)
 	return []store.Op{
@@ -97,7 +97,7 @@ func decodeStreamEvent(stream string, offset uint64, b []byte) (ev *Event, writt
 	return &Event{
 		Stream: stream, Offset: offset, Type: body.Type, Time: body.Time, Data: body.Data, CloudEvent: body.CloudEvent,
 		number: binary.BigEndian.Uint64(b[1:]), stored: true,
-	}, int64(binary.BigEndian.Uint64(b[9:])), nil //nolint:gosec // eventOps wrote it
+	}, int64(binary.BigEndian.Uint64(b[9:])), nil
 }
 
 // markLocked gives the record that a stream in memory has had events: they are lost when the process ends.

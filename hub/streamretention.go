@@ -246,7 +246,7 @@ func (s *tenantStream) overLocked(at int64) bool {
 
 // exceeds reports whether a history of so many events and bytes, the oldest of a time, is over the bounds.
 func (s *tenantStream) exceeds(events uint64, size, oldest, at int64) bool {
-	return events > uint64(s.MaxEvents) || size > int64(s.MaxBytes) || oldest < at-s.maxAge() //nolint:gosec // not negative
+	return events > uint64(s.MaxEvents) || size > int64(s.MaxBytes) || oldest < at-s.maxAge()
 }
 
 // trim drops a page of a durable stream's oldest events if they are over its bounds; it gives true if there
