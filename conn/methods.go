@@ -27,6 +27,7 @@ func init() { // refers to itself through do
 		"subscribe":   (*Session).subscribe,
 		"unsubscribe": (*Session).unsubscribe,
 		"publish":     (*Session).publish,
+		"presence":    (*Session).presence,
 		"ping":        (*Session).ping,
 		"auth":        (*Session).auth,
 	}

@@ -257,7 +257,24 @@ func (o *outbox) wake() {
 }
 
 // Room blocks until the outbox is at most half full.
-func (o *outbox) Room(ctx context.Context) error {
+func (o *outbox) Room(ctx context.Context) error { return o.below(ctx, o.limit/2) }
+
+// calmBytes is what may wait before events of a subscription with latest do instead: what is in the outbox
+// is sent, however old it is.
+const calmBytes = 64 << 10
+
+// Busy reports whether Calm would block.
+func (o *outbox) Busy() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.ended && !o.dead && o.queued() > min(calmBytes, o.limit/2)
+}
+
+// Calm blocks until little waits.
+func (o *outbox) Calm(ctx context.Context) error { return o.below(ctx, min(calmBytes, o.limit/2)) }
+
+// below blocks until no more than so many bytes wait.
+func (o *outbox) below(ctx context.Context, most int) error {
 	o.Flush() // what the caller appended may wait for a batch that the caller flushes later
 	for {
 		o.mu.Lock()
@@ -265,7 +282,7 @@ func (o *outbox) Room(ctx context.Context) error {
 			o.mu.Unlock()
 			return net.ErrClosed
 		}
-		if o.queued() <= o.limit/2 {
+		if o.queued() <= most {
 			o.mu.Unlock()
 			return nil
 		}

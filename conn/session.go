@@ -30,6 +30,7 @@ type Session struct {
 	leaving atomic.Bool            // the hub drains: closed once no call is under way
 	batch   nodebridge.Batch       // of the reading goroutine; flushed before it waits
 	req     hub.Request            // of the reading goroutine, while it calls the hub
+	shown   *hub.Member            // of the reading goroutine: who presence shows; nil until it subscribed
 
 	mu    sync.Mutex // guards all below
 	subs  map[string]*sink

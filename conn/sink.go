@@ -102,6 +102,8 @@ func (s *Session) subscribe(r *rpcRequest, c *call) {
 		pattern = p.need("stream")
 	}
 	since, f := sinceOf(p.raw("since"))
+	want := hub.Interest{Pattern: string(pattern), Since: since, Presence: p.bool("presence"), Member: s.member()}
+	want.Latest, want.LatestBy = latestOf(&p)
 	if f == nil {
 		f = p.done()
 	}
@@ -114,7 +116,7 @@ func (s *Session) subscribe(r *rpcRequest, c *call) {
 		c.fail(err, &s.batch)
 		return
 	}
-	sub, err := s.srv.hub.Subscribe(s.caller.Load().Tenant, string(pattern), since, k)
+	sub, err := s.srv.hub.SubscribeTo(s.caller.Load().Tenant, want, k)
 	if err != nil {
 		s.forget(k.name)
 		c.fail(err, &s.batch)

@@ -145,6 +145,10 @@ func plainType(t string) bool {
 // Room waits until the client has read enough for more history.
 func (e *eventStream) Room(ctx context.Context) error { return e.out.Room(ctx) }
 
+// Busy and Calm let only the newest events of a subscription with latest wait.
+func (e *eventStream) Busy() bool                     { return e.out.Busy() }
+func (e *eventStream) Calm(ctx context.Context) error { return e.out.Calm(ctx) }
+
 // Ended ends the response, unless an answer will.
 func (e *eventStream) Ended(_ *hub.Subscription, b *nodebridge.Batch) {
 	if !e.answers {

@@ -50,7 +50,14 @@ func (s *Server) events(ctx *fasthttp.RequestCtx, stream, since string) error {
 		return err
 	}
 	e := s.newEventStream(ctx, false)
-	sub, err := s.hub.Subscribe(t, stream, from, e)
+	want := hub.Interest{Pattern: stream, Since: from, Member: newMember()}
+	if q := query(ctx, "latest"); q != "" {
+		want.Latest = true
+		if q != "true" {
+			want.LatestBy = q
+		}
+	}
+	sub, err := s.hub.SubscribeTo(t, want, e)
 	if err != nil {
 		return err
 	}

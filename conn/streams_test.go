@@ -76,3 +76,74 @@ func TestAStreamsRetentionIsSetReadAndDeleted(t *testing.T) {
 	equal(t, "told", c.hear(), `{"jsonrpc":"2.0","method":"ended","params":{"subscription":"s1","reason":"ended"}}`)
 	equal(t, "gone", f.request("GET", "/v1/streams/orders.eu", "").code(t), "not_found")
 }
+
+// params of notifications, by method.
+type heard struct {
+	Method string
+	ID     int
+	Params struct {
+		Subscription, Event, Connection, Stream, Type string
+		Total                                         int
+		Offset                                        uint64
+	}
+	Result json.RawMessage
+}
+
+func (c *socketClient) next() (h heard) {
+	c.t.Helper()
+	msg := c.hear()
+	if err := json.Unmarshal([]byte(msg), &h); err != nil {
+		c.t.Fatalf("%v: %s", err, msg)
+	}
+	return h
+}
+
+func TestSocketsSeeWhoIsSubscribed(t *testing.T) {
+	f := open(t, Config{})
+	a, b := f.socket(), f.socket()
+	a.ask(`{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"stream":"chat.1","presence":true}}`)
+	b.ask(`{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"stream":"chat.1"}}`)
+	came := a.next()
+	equal(t, "came", came.Method+" "+came.Params.Event+" "+came.Params.Subscription, "presence join s1")
+	answer := b.ask(`{"jsonrpc":"2.0","id":2,"method":"presence","params":{"stream":"chat.1"}}`)
+	equal(t, "total", member(t, answer, "result", "total"), 2.0)
+	if !strings.Contains(answer, came.Params.Connection) {
+		t.Errorf("%s lacks %s", answer, came.Params.Connection)
+	}
+	_ = b.Close()
+	left := a.next()
+	equal(t, "left", left.Params.Event+" "+left.Params.Connection, "leave "+came.Params.Connection)
+	equal(t, "total", left.Params.Total, 1)
+}
+
+// One who does not read is closed with 4008 after a bounded number of bytes; one who reads gets everything,
+// and one who wants the latest alone gets the last.
+func TestASubscriberThatDoesNotReadIsClosedAndOthersAreNot(t *testing.T) {
+	f := open(t, Config{OutboxBytes: 256 << 10})
+	lazy, eager, latest := f.socket(), f.socket(), f.socket()
+	lazy.ask(`{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"stream":"big"}}`)
+	eager.ask(`{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"stream":"big"}}`)
+	latest.ask(`{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"pattern":"big","latest":true}}`)
+	const n = 200
+	body := `{"type":"t","data":"` + strings.Repeat("x", 64<<10) + `"}`
+	for i := range n {
+		if r := f.request("POST", "/v1/streams/big/events", body); r.status != 200 {
+			t.Fatal(r.body)
+		}
+		equal(t, "offset", eager.next().Params.Offset, uint64(i+1))
+	}
+	equal(t, "lazy", lazy.closed(), CloseSlow)
+	got, last := 0, uint64(0)
+	for last < n {
+		ev := latest.next()
+		if ev.Params.Offset <= last {
+			t.Fatalf("event %d after %d", ev.Params.Offset, last)
+		}
+		last = ev.Params.Offset
+		got++
+	}
+	if got == n {
+		t.Errorf("it got all %d", n)
+	}
+	equal(t, "bad pointer", strings.Contains(latest.ask(`{"jsonrpc":"2.0","id":2,"method":"subscribe","params":{"stream":"x","latest":"id"}}`), "JSON pointer"), true)
+}

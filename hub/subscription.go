@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -51,8 +52,11 @@ type Subscription struct {
 	joined  bool   // is among the journal's; guarded by its lock
 	at      [2]int // where it stands in the two subsets that may have it; guarded by their owner
 
-	mu     sync.Mutex // guards closed, and makes deliveries one at a time
+	membership
+
+	mu     sync.Mutex // guards closed and latest, and makes deliveries one at a time
 	closed bool
+	latest *conflater // nil: every event is delivered
 	behind atomic.Bool
 }
 
@@ -104,12 +108,15 @@ func (s *Subscription) Close() {
 	s.mu.Unlock()
 	if !was {
 		s.t.unsubscribe(s)
+		var b nodebridge.Batch
+		s.t.presence.leave(s, false, &b)
+		b.Flush()
 	}
 }
 
 func (s *Subscription) deliver(evs []*Event, b *nodebridge.Batch) {
 	s.mu.Lock()
-	if !s.closed {
+	if !s.closed && (s.latest == nil || !s.latest.take(s, evs, b)) {
 		s.to.Deliver(s, evs, b)
 	}
 	s.mu.Unlock()
@@ -117,11 +124,20 @@ func (s *Subscription) deliver(evs []*Event, b *nodebridge.Batch) {
 
 func (s *Subscription) ended(b *nodebridge.Batch) {
 	s.mu.Lock()
-	if !s.closed {
+	was := s.closed
+	if !was {
 		s.closed = true
+		if s.latest != nil {
+			if evs := s.latest.next(math.MaxInt); len(evs) > 0 {
+				s.to.Deliver(s, evs, b)
+			}
+		}
 		s.to.Ended(s, b)
 	}
 	s.mu.Unlock()
+	if !was {
+		s.t.presence.leave(s, true, b)
+	}
 }
 
 // fellBehind ends a subscription whose history went before it was delivered.
@@ -196,20 +212,49 @@ func (s *stream) replay(ctx context.Context, sub *Subscription, offset uint64) {
 	}
 }
 
-// Subscribe shows to the events of a stream, or of all streams that a pattern matches, from since on.
+// Interest is what a subscriber wants.
+type Interest struct {
+	Pattern  string // a stream's name, or a pattern
+	Since    Since
+	Latest   bool    // while the subscriber is full, only the newest event of each key waits
+	LatestBy string  // a JSON pointer into the data: with stream and type, the key of Latest
+	Member   *Member // who is shown as subscribed; nil: nobody
+	Presence bool    // tell the subscriber, if it is a PresenceWatcher, who comes and goes; needs Member
+}
+
+// Subscribe is SubscribeTo for who wants every event.
+func (h *Hub) Subscribe(owner *tenants.Tenant, pattern string, since Since, to Subscriber) (*Subscription, error) {
+	return h.SubscribeTo(owner, Interest{Pattern: pattern, Since: since}, to)
+}
+
+// SubscribeTo shows to the events of a stream, or of all streams that a pattern matches, from since on.
 //
 // A stream of the tenant's is there before its first event. A pattern's positions count the events of all
 // the tenant's own streams, so one position says what a subscriber has of every stream. Of the hub's own
 // streams (execution.*, function.*) a pattern shows only what is live.
-func (h *Hub) Subscribe(owner *tenants.Tenant, pattern string, since Since, to Subscriber) (*Subscription, error) {
-	wild, err := checkPattern(pattern)
+func (h *Hub) SubscribeTo(owner *tenants.Tenant, in Interest, to Subscriber) (*Subscription, error) {
+	wild, err := checkPattern(in.Pattern)
 	if err != nil {
 		return nil, err
 	}
 	t := h.tenant(owner)
-	sub := &Subscription{t: t, pattern: pattern, wild: wild, to: to}
-	if wild {
-		return sub, t.subscribeWild(sub, since)
+	sub := &Subscription{t: t, pattern: in.Pattern, wild: wild, to: to}
+	if in.Latest {
+		if sub.latest, err = newConflater(in.LatestBy); err != nil {
+			return nil, err
+		}
 	}
-	return sub, t.subscribe(sub, since)
+	sub.member, sub.watches = in.Member, in.Presence
+	t.presence.join(sub)
+	if wild {
+		err = t.subscribeWild(sub, in.Since)
+	} else {
+		err = t.subscribe(sub, in.Since)
+	}
+	if err != nil {
+		sub.Close()
+		return nil, err
+	}
+	t.presence.watch(sub)
+	return sub, nil
 }

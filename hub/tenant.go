@@ -30,6 +30,8 @@ type tenant struct {
 	wild    index        // patterns that may match execution.* and function.*
 	journal *journal     // the tenant's own streams
 
+	presence presence
+
 	mu        sync.Mutex // guards all below
 	functions map[string]*stream
 	running   int    // durable executions that hold a place
@@ -125,11 +127,7 @@ func (t *tenant) subscribeWild(sub *Subscription, since Since) error {
 		sub.start, sub.recovered = Position{Epoch: t.hub.epoch}, since.Position == nil
 		return nil
 	}
-	err := t.journal.subscribe(sub, since)
-	if err != nil {
-		sub.Close()
-	}
-	return err
+	return t.journal.subscribe(sub, since)
 }
 
 // countWild keeps the counters that tell calls whether somebody may be looking.
