@@ -175,6 +175,9 @@ func (w *upgradeWriter) Write(p []byte) (int, error) { return len(p), nil } // a
 // upgradeBuffer is the size of coder's buffers: control frames fit.
 const upgradeBuffer = 512
 
+// controlBuffer holds what coder/websocket writes by itself: control frames. Messages go past it (outbox.go).
+const controlBuffer = 160
+
 func (w *upgradeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	var b strings.Builder
 	b.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
@@ -188,7 +191,7 @@ func (w *upgradeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if _, err := w.conn.sock.Write([]byte(b.String())); err != nil {
 		return nil, nil, err
 	}
-	rw := bufio.NewReadWriter(bufio.NewReaderSize(w.conn, upgradeBuffer), bufio.NewWriterSize(w.conn, upgradeBuffer))
+	rw := bufio.NewReadWriter(bufio.NewReaderSize(w.conn, upgradeBuffer), bufio.NewWriterSize(w.conn, controlBuffer))
 	return w.conn, rw, w.conn.sock.SetWriteDeadline(time.Time{})
 }
 

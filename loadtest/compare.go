@@ -120,7 +120,7 @@ func (c Comparison) Run(ctx context.Context) (*Figures, error) {
 		}
 	}
 	equalKeys(peers)
-	figures := &Figures{Rounds: c.Rounds, Seconds: c.Duration.Seconds()}
+	figures := &Figures{Title: "(a, b) => a + b, JSON in and out", Unit: "calls/s", Rounds: c.Rounds, Seconds: c.Duration.Seconds()}
 	for i, t := range tables {
 		rows, err := c.measure(ctx, t, peers, figures, i)
 		if err != nil {
@@ -145,21 +145,27 @@ func (c *Comparison) peers(ctx context.Context, dir string) ([]*peer, error) {
 		ws.process = process{dir: cached, args: []string{c.Node, "ws.mjs"}}
 		ws.err = writePeer(cached, "ws.mjs")
 	}
-	hub := &peer{name: peerLivefn, expect: "3", url: strings.TrimSuffix(c.URL, "/"), key: c.Key}
+	hub := c.hub(dir)
 	if c.URL != "" {
+		hub = &peer{name: peerLivefn, expect: "3", url: strings.TrimSuffix(c.URL, "/"), key: c.Key}
 		hub.prepare = func(ctx context.Context) error { return c.useHub(ctx, hub) }
-	} else {
-		adminKey := rand.Text()
-		hub.process = process{
-			args: []string{c.Livefn, "serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--log-level", "warn"},
-			env:  []string{"LIVEFN_ADMIN_KEY=" + adminKey, "LIVEFN_NODE=" + c.Node, "LIVEFN_NPM=" + c.Npm},
-		}
-		hub.prepare = func(ctx context.Context) (err error) {
-			hub.key, err = prepareHub(ctx, hub.url, adminKey)
-			return err
-		}
 	}
 	return []*peer{echo, node, ws, hub}, nil
+}
+
+// hub is a hub of our own, on a folder in dir.
+func (c *Comparison) hub(dir string) *peer {
+	hub := &peer{name: peerLivefn, expect: "3"}
+	adminKey := rand.Text()
+	hub.process = process{
+		args: []string{c.Livefn, "serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--log-level", "warn"},
+		env:  []string{"LIVEFN_ADMIN_KEY=" + adminKey, "LIVEFN_NODE=" + c.Node, "LIVEFN_NPM=" + c.Npm},
+	}
+	hub.prepare = func(ctx context.Context) (err error) {
+		hub.key, err = prepareHub(ctx, hub.url, adminKey)
+		return err
+	}
+	return hub
 }
 
 // useHub checks that the given hub has the function, and publishes it if there is none of that name.

@@ -10,6 +10,8 @@ import (
 
 // Figures is what a comparison measured.
 type Figures struct {
+	Title   string  `json:"title"`
+	Unit    string  `json:"unit"` // of perSecond
 	Rounds  int     `json:"rounds"`
 	Seconds float64 `json:"seconds"` // of each measurement
 	Tables  []Table `json:"tables"`
@@ -110,8 +112,8 @@ func (f *Figures) Complete() bool {
 // Print writes the tables for people.
 func (f *Figures) Print(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "(a, b) => a + b, JSON in and out; medians of %s of %gs, interleaved; ratios within a round\n",
-		plural(f.Rounds, "round"), f.Seconds)
+	fmt.Fprintf(&b, "%s; medians of %s of %gs, interleaved; ratios within a round\n",
+		f.Title, plural(f.Rounds, "round"), f.Seconds)
 	for _, t := range f.Tables {
 		fmt.Fprintf(&b, "\n%s\n\n", t.Title)
 		what, last := "÷ "+t.Against, "over rounds"
@@ -122,7 +124,7 @@ func (f *Figures) Print(w io.Writer) error {
 			what, last = "due/s", "generator late (p99)"
 		}
 		tw := tabwriter.NewWriter(&b, 0, 0, 3, ' ', tabwriter.AlignRight)
-		fmt.Fprintf(tw, "\tcalls/s\tp50\tp99\t%s\t%s\t\n", what, last)
+		fmt.Fprintf(tw, "\t%s\tp50\tp99\t%s\t%s\t\n", f.Unit, what, last)
 		var errs []string
 		for _, r := range t.Rows {
 			if r.Error != "" {

@@ -3,10 +3,12 @@ package loadtest
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"embed"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -20,7 +22,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-//go:embed peers/*.mjs functions/*/index.js
+//go:embed peers/*.mjs peers/centrifuge/*.txt functions/*/index.js
 var files embed.FS
 
 // wsPackage is what the WebSocket peer is made of, pinned so that figures mean the same tomorrow.
@@ -40,6 +42,7 @@ type process struct {
 	dir  string
 
 	patience time.Duration // for its end; killAfter
+	started  func(pid int) // nil, or told when it runs
 }
 
 // Run keeps the process alive until ctx ends, then ends it and waits until its port is free. Once it
@@ -60,6 +63,9 @@ func (p process) Run(ctx context.Context, ready chan<- string) error {
 	cmd.Stdout = out
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
+	}
+	if p.started != nil {
+		p.started(cmd.Process.Pid)
 	}
 	err := cmd.Wait()
 	if ctx.Err() != nil {
@@ -165,6 +171,54 @@ func installWS(ctx context.Context, npm, cache string, log io.Writer) (string, e
 		return "", err
 	}
 	return dir, os.Rename(fresh, dir)
+}
+
+// buildCentrifuge gives the centrifuge peer's program, from the cache after its first use. It wants the
+// Go toolchain.
+func buildCentrifuge(ctx context.Context, cache string, log io.Writer) (string, error) {
+	if cache == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", err
+		}
+		cache = filepath.Join(user, "livefn", "peers")
+	}
+	dir, err := fs.Sub(files, "peers/centrifuge")
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	content := map[string][]byte{}
+	for _, name := range []string{"go.mod", "go.sum", "main.go"} {
+		if content[name], err = fs.ReadFile(dir, name+".txt"); err != nil {
+			return "", err
+		}
+		_, _ = sum.Write(content[name])
+	}
+	program := filepath.Join(cache, fmt.Sprintf("centrifuge-%x", sum.Sum(nil)[:6]))
+	if _, err := os.Stat(program); err == nil {
+		return program, nil
+	}
+	fmt.Fprintf(log, "building the centrifuge peer into %s\n", cache)
+	if err := os.MkdirAll(cache, 0o700); err != nil {
+		return "", err
+	}
+	fresh, err := os.MkdirTemp(cache, ".build-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(fresh)
+	for name, b := range content {
+		if err := os.WriteFile(filepath.Join(fresh, name), b, 0o600); err != nil {
+			return "", err
+		}
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", "peer", ".")
+	cmd.Dir = fresh
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the centrifuge peer: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return program, os.Rename(filepath.Join(fresh, "peer"), program)
 }
 
 // Echo is the peer that livefn's HTTP is measured against: a fasthttp server that sends back what it

@@ -98,7 +98,7 @@ func TestRatiosAreThoseOfEachRound(t *testing.T) {
 			{Peer: peerLivefn, reports: []*Report{round(54000, 1.1), round(27000, 2.2), round(54000, 1.1)}},
 		}
 	}
-	f := Figures{Rounds: 3, Seconds: 2, Tables: []Table{newTable(tables[0], rows()), newTable(tables[2], rows()), newTable(tables[3], rows())}}
+	f := Figures{Title: "(a, b) => a + b, JSON in and out", Unit: "calls/s", Rounds: 3, Seconds: 2, Tables: []Table{newTable(tables[0], rows()), newTable(tables[2], rows()), newTable(tables[3], rows())}}
 	for _, r := range f.Tables[2].Rows { // each at a rate of its own: a quotient of these would mean nothing
 		if r.Ratio != 0 {
 			t.Errorf("a ratio between different loads: %+v", *r)

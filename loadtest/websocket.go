@@ -56,21 +56,25 @@ func (s *socketCodec) encode(out []byte, slot int) []byte {
 	return out
 }
 
-// handshake upgrades the connection (RFC 6455, section 4).
 func (s *socketCodec) handshake(c net.Conn) ([]byte, error) {
 	s.message, s.partial = s.message[:0], false
-	var nonce [16]byte
-	_, _ = rand.Read(nonce[:])
-	key := base64.StdEncoding.EncodeToString(nonce[:])
-	var b strings.Builder
 	path := s.run.target.prefix + "/v1/ws"
 	if s.run.Tenant != "" {
 		path += "?tenant=" + s.run.Tenant
 	}
-	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\n", path, s.run.target.host)
+	return upgrade(c, path, s.run.target.host, s.run.Key)
+}
+
+// upgrade makes a WebSocket of the connection (RFC 6455, section 4), and gives what came behind the answer.
+func upgrade(c net.Conn, path, host, bearer string) ([]byte, error) {
+	var nonce [16]byte
+	_, _ = rand.Read(nonce[:])
+	key := base64.StdEncoding.EncodeToString(nonce[:])
+	var b strings.Builder
+	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\n", path, host)
 	fmt.Fprintf(&b, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n", key)
-	if s.run.Key != "" {
-		fmt.Fprintf(&b, "Authorization: Bearer %s\r\n", s.run.Key)
+	if bearer != "" {
+		fmt.Fprintf(&b, "Authorization: Bearer %s\r\n", bearer)
 	}
 	b.WriteString("\r\n")
 	if _, err := io.WriteString(c, b.String()); err != nil {

@@ -15,6 +15,8 @@ type loadCmd struct {
 	Run     loadRunCmd     `cmd:"" default:"withargs" help:"Call one function again and again; the default."`
 	Compare loadCompareCmd `cmd:"" help:"Measure livefn beside fasthttp, node:http and ws on this machine; without --url, a hub is started for it."`
 	Durable loadDurableCmd `cmd:"" help:"Measure durable executions and a drain, with a hub that is started for it."`
+	FanOut  loadFanOutCmd  `cmd:"" name:"fanout" help:"Measure one event to many subscribers beside the centrifuge library and a bare loop; wants Go."`
+	Idle    loadIdleCmd    `cmd:"" help:"Measure the memory of idle subscribed connections."`
 	Peer    loadPeerCmd    `cmd:"" hidden:"" help:"Run a peer of a comparison."`
 }
 
@@ -133,8 +135,70 @@ func (c *loadDurableCmd) Run(ctx context.Context, s *session) error {
 	return figures.Print(s.out)
 }
 
-type loadPeerCmd struct {
-	Echo struct{} `cmd:"" help:"fasthttp, sending back what it gets."`
+type loadFanOutCmd struct {
+	Subscribers int           `help:"Subscribers." default:"1000"`
+	Rounds      int           `help:"Interleaved rounds." default:"5"`
+	Duration    time.Duration `help:"Of each measurement." default:"2s"`
+	Node        string        `help:"The node program." default:"node" env:"LIVEFN_NODE"`
 }
 
-func (*loadPeerCmd) Run(ctx context.Context, out io.Writer) error { return loadtest.Echo(ctx, out) }
+func (c *loadFanOutCmd) Run(ctx context.Context, s *session) error {
+	if c.Subscribers < 1 || c.Rounds < 1 || c.Duration <= 0 {
+		return wrongUsage("subscribers, rounds and duration must be above zero")
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the livefn program: %w", err)
+	}
+	figures, err := loadtest.FanOut{
+		Livefn: program, Node: c.Node, Subscribers: c.Subscribers, Rounds: c.Rounds, Duration: c.Duration, Log: s.note,
+	}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		err = s.print(figures)
+	} else {
+		err = figures.Print(s.out)
+	}
+	if err == nil && !figures.Complete() {
+		return errReported
+	}
+	return err
+}
+
+type loadIdleCmd struct {
+	Connections int    `help:"Connections; the limit on open files bounds them." default:"10000"`
+	Node        string `help:"The node program." default:"node" env:"LIVEFN_NODE"`
+}
+
+func (c *loadIdleCmd) Run(ctx context.Context, s *session) error {
+	if c.Connections < 1 {
+		return wrongUsage("connections must be above zero")
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the livefn program: %w", err)
+	}
+	figures, err := loadtest.Idle{Livefn: program, Node: c.Node, Connections: c.Connections, Log: s.note}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		return s.print(figures)
+	}
+	return figures.Print(s.out)
+}
+
+type loadPeerCmd struct {
+	Echo loadEchoCmd `cmd:"" help:"fasthttp, sending back what it gets."`
+	Loop loadLoopCmd `cmd:"" help:"One frame to one socket after the other."`
+}
+
+type loadEchoCmd struct{}
+
+func (*loadEchoCmd) Run(ctx context.Context, out io.Writer) error { return loadtest.Echo(ctx, out) }
+
+type loadLoopCmd struct{}
+
+func (*loadLoopCmd) Run(ctx context.Context, out io.Writer) error { return loadtest.Loop(ctx, out) }

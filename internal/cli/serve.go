@@ -106,6 +106,7 @@ func (c *ServeCmd) Run(ctx context.Context, out io.Writer) error {
 	asked := make(chan struct{})
 	server.OnDrain(sync.OnceFunc(func() { close(asked) }))
 	return runStages(ctx,
+		stage{"memory", releaseMemory},
 		stage{"store", st.Run},
 		stage{"bridges", fleet.Run},
 		stage{"hub", h.Run},
