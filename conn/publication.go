@@ -2,7 +2,6 @@ package conn
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"mime"
 
@@ -93,17 +92,21 @@ func eventOfOurs(js []byte) (pub hub.Publication, err error) {
 	return hub.Publication{Type: *e.Type, Data: e.Data}, nil
 }
 
-// publish is publishEvents for one event over a WebSocket.
+// publish is publishEvents for one event over a WebSocket. Events of one connection are accepted in the order
+// in which they came.
 func (s *Session) publish(r *rpcRequest, c *call) {
 	p := params{r: r}
-	stream, eventType := string(p.need("stream")), string(p.need("type"))
-	data := append(json.RawMessage(nil), p.raw("data")...)
+	stream, eventType, data := string(p.need("stream")), string(p.need("type")), p.raw("data")
 	if f := p.done(); f != nil {
 		c.invalid(f)
 		return
 	}
-	t := s.caller.Load().Tenant
-	s.later(c, func(ctx context.Context) (any, error) {
-		return s.srv.hub.Publish(ctx, t, stream, eventType, data)
+	s.srv.hub.PublishThen(s.caller.Load().Tenant, stream, eventType, data, func(pos hub.Position, err error) {
+		if err != nil {
+			c.fail(err, nil)
+			return
+		}
+		b, _ := json.Marshal(pos) // a string and a number
+		c.result(b, nil)
 	})
 }

@@ -32,6 +32,7 @@ type eventStream struct {
 	mu   sync.Mutex // guards the rest
 	sub  *hub.Subscription
 	over bool // the client has gone
+	told bool // that something is missing, or that nothing is
 }
 
 func (s *Server) newEventStream(ctx *fasthttp.RequestCtx, answers bool) *eventStream {
@@ -111,8 +112,25 @@ func (e *eventStream) tooSlow() {
 	}
 }
 
+// begin says, before the first event, if not everything after the client's last one is there.
+func (e *eventStream) begin(sub *hub.Subscription, b *nodebridge.Batch) {
+	e.mu.Lock()
+	told := e.told
+	e.told = true
+	e.mu.Unlock()
+	if told || sub == nil || sub.Recovered() {
+		return
+	}
+	js, _ := json.Marshal(struct { // strings and a number
+		Recovered bool `json:"recovered"`
+		hub.Position
+	}{false, sub.Position()})
+	e.send("gap", js, b)
+}
+
 // Deliver sends the events.
 func (e *eventStream) Deliver(sub *hub.Subscription, evs []*hub.Event, b *nodebridge.Batch) {
+	e.begin(sub, b)
 	var buf [96]byte
 	for _, ev := range evs {
 		head := buf[:0]
@@ -137,9 +155,9 @@ var (
 )
 
 // plainType reports whether an event's type can be the name of a Server-Sent Event and is none of
-// those that end a stream.
+// those that are not a stream's.
 func plainType(t string) bool {
-	return t != "result" && t != "error" && len(t) <= 64 && strings.IndexFunc(t, func(r rune) bool { return r < ' ' }) < 0
+	return t != "result" && t != "error" && t != "gap" && len(t) <= 64 && strings.IndexFunc(t, func(r rune) bool { return r < ' ' }) < 0
 }
 
 // Room waits until the client has read enough for more history.
@@ -150,7 +168,8 @@ func (e *eventStream) Busy() bool                     { return e.out.Busy() }
 func (e *eventStream) Calm(ctx context.Context) error { return e.out.Calm(ctx) }
 
 // Ended ends the response, unless an answer will.
-func (e *eventStream) Ended(_ *hub.Subscription, b *nodebridge.Batch) {
+func (e *eventStream) Ended(sub *hub.Subscription, b *nodebridge.Batch) {
+	e.begin(sub, b)
 	if !e.answers {
 		e.finish(b)
 	}

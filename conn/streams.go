@@ -61,6 +61,7 @@ func (s *Server) events(ctx *fasthttp.RequestCtx, stream, since string) error {
 	if err != nil {
 		return err
 	}
+	e.begin(sub, nil)
 	e.follow(sub)
 	e.hijack(ctx, "")
 	return nil

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/livefn/livefn/nodebridge"
@@ -38,5 +39,106 @@ func BenchmarkInvoke(b *testing.B) {
 		}
 		(<-e.calls).Receiver.Receive(frame, &batch)
 		<-to
+	}
+}
+
+// counting is a Subscriber that only counts.
+type counting struct{ n int }
+
+func (c *counting) Deliver(_ *Subscription, evs []*Event, _ *nodebridge.Batch) { c.n += len(evs) }
+func (c *counting) Room(context.Context) error                                 { return nil }
+func (c *counting) Ended(*Subscription, *nodebridge.Batch)                     {}
+
+// manyPatterns subscribes to n patterns as dashboards and services have them, none of which matches what
+// begins with "quiet".
+func manyPatterns(b *testing.B, w *world, n int, to Subscriber) (subs []*Subscription) {
+	b.Helper()
+	shapes := []string{"orders.%d.>", "orders.*.customer-%d", "devices.%d.temperature", "*.eu.shop-%d", "chat.room-%d.*"}
+	for i := range n {
+		sub, err := w.hub.Subscribe(w.owner, fmt.Sprintf(shapes[i%len(shapes)], i), Since{}, to)
+		if err != nil {
+			b.Fatal(err)
+		}
+		subs = append(subs, sub)
+	}
+	return subs
+}
+
+// BenchmarkMatch finds those who match among others: its cost must be that of the matches. "linear" is what
+// it costs to ask each pattern.
+func BenchmarkMatch(b *testing.B) {
+	for _, n := range []int{10, 1_000, 100_000} {
+		w := newWorld(b, b.TempDir(), Config{})
+		to := &counting{}
+		subs := manyPatterns(b, w, n, to)
+		j := w.hub.tenant(w.owner).journal
+		for name, stream := range map[string]string{"nobody": "quiet.eu.17", "one": "orders.5.created"} {
+			ev := &Event{Stream: stream, Type: "t"}
+			b.Run(fmt.Sprintf("%s/of=%d", name, n), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					j.patterns.deliver(ev.Stream, &delivery{one: ev})
+				}
+			})
+		}
+		b.Run(fmt.Sprintf("linear/of=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				for _, sub := range subs {
+					if matches(sub.pattern, "quiet.eu.17") {
+						b.Fatal("matches")
+					}
+				}
+			}
+		})
+		for _, sub := range subs {
+			sub.Close()
+		}
+	}
+}
+
+// BenchmarkPublish is a publish to a stream in memory, and to a durable one from 64 publishers at once, with
+// 100,000 patterns subscribed that do not match.
+func BenchmarkPublish(b *testing.B) {
+	w := newWorld(b, b.TempDir(), Config{})
+	manyPatterns(b, w, 100_000, &counting{})
+	if _, err := w.hub.SetStream(context.Background(), w.owner, "quiet.durable", Retention{Durable: true}); err != nil {
+		b.Fatal(err)
+	}
+	data := []byte(`{"id":7,"price":"12.50"}`)
+	publish := func(b *testing.B, stream string) {
+		if _, err := w.hub.Publish(context.Background(), w.owner, stream, "created", data); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("memory", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			publish(b, "quiet.memory")
+		}
+	})
+	b.Run("durable", func(b *testing.B) {
+		b.SetParallelism(64)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				publish(b, "quiet.durable")
+			}
+		})
+	})
+}
+
+// BenchmarkFanOut is one event to 10,000 subscriptions of one stream, the hub's share: an op is a delivery.
+func BenchmarkFanOut(b *testing.B) {
+	const n = 10_000
+	w := newWorld(b, b.TempDir(), Config{})
+	to := &counting{}
+	for range n {
+		if _, err := w.hub.Subscribe(w.owner, "ticker", Since{}, to); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for i := 0; i < b.N; i += n {
+		if _, err := w.hub.Publish(context.Background(), w.owner, "ticker", "t", nil); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

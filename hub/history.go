@@ -26,7 +26,7 @@ type history interface {
 	topLocked() uint64                                            // of the newest event
 	startLocked(since Since) (place uint64, recovered bool)       // where a subscription begins
 	lostLocked(after uint64, stored bool) bool                    // something after that place is gone; stored: of durable streams
-	keptLocked(after uint64) []*Event                             // what memory has after that place
+	keptLocked(after, stored uint64) []*Event                     // what memory has after that place, but durable events up to stored
 	storedLocked() uint64                                         // durable events up to it may be in the store alone
 	page(after, upto uint64) (evs []*Event, at uint64, err error) // reads from the store, as far as at
 }
@@ -81,10 +81,10 @@ func (h *patternHistory) tellLocked(after uint64) {
 	}
 }
 
-func (h *patternHistory) keptLocked(after uint64) (evs []*Event) {
+func (h *patternHistory) keptLocked(after, stored uint64) (evs []*Event) {
 	i, _ := slices.BinarySearchFunc(h.ring, after+1, func(ev *Event, at uint64) int { return cmp.Compare(ev.number, at) })
 	for _, ev := range h.ring[i:] {
-		if !ev.gone && matches(h.pattern, ev.Stream) {
+		if !ev.gone && (!ev.stored || ev.number > stored) && matches(h.pattern, ev.Stream) {
 			evs = append(evs, ev)
 		}
 	}
@@ -102,6 +102,9 @@ func (h *patternHistory) startLocked(since Since) (place uint64, recovered bool)
 	p := since.Position
 	if !since.Start && p == nil {
 		return h.top, true
+	}
+	if p != nil && p.Epoch == h.epoch && p.Offset <= h.top && p.Offset >= h.lost {
+		return p.Offset, true // no stream lost anything since: a crowd that comes back is let in at once
 	}
 	oldest := h.top + 1
 	at := now()
@@ -196,7 +199,7 @@ func (j *journal) joinLocked(sub *Subscription, h history, place uint64, b *node
 	if h.storedLocked() > place {
 		return false
 	}
-	evs, size := h.keptLocked(place), 0
+	evs, size := h.keptLocked(place, 0), 0
 	for _, ev := range evs {
 		size += ev.size()
 	}
@@ -237,7 +240,8 @@ func (j *journal) replay(ctx context.Context, sub *Subscription, h history, plac
 			sub.fellBehind(&b)
 			return
 		}
-		top, stored, kept := h.topLocked(), min(h.storedLocked(), h.topLocked()), h.keptLocked(place)
+		top, stored := h.topLocked(), min(h.storedLocked(), h.topLocked())
+		kept := h.keptLocked(place, stored)
 		j.mu.Unlock()
 		for place < top && !sub.isClosed() {
 			if err := sub.to.Room(ctx); err != nil {
@@ -261,7 +265,7 @@ func (j *journal) replay(ctx context.Context, sub *Subscription, h history, plac
 					return
 				}
 			}
-			evs, at, kept = takeKept(h, evs, kept, at, stored)
+			evs, at, kept = takeKept(h, evs, kept, at)
 			if len(evs) > 0 {
 				sub.deliver(evs, &b)
 				b.Flush()
@@ -272,22 +276,18 @@ func (j *journal) replay(ctx context.Context, sub *Subscription, h history, plac
 }
 
 // takeKept adds to a page what memory had up to place at, unless that is too much at once: then it says
-// how far it came.
-func takeKept(h history, page, kept []*Event, at, stored uint64) (evs []*Event, to uint64, rest []*Event) {
+// how far it came. A stream that became durable meanwhile may have events in both.
+func takeKept(h history, page, kept []*Event, at uint64) (evs []*Event, to uint64, rest []*Event) {
 	size := 0
 	for len(kept) > 0 && h.place(kept[0]) <= at {
-		ev := kept[0]
 		if size > pageBytes {
-			at = h.place(ev) - 1
+			at = h.place(kept[0]) - 1
 			break
 		}
-		kept = kept[1:]
-		if ev.stored && h.place(ev) <= stored {
-			continue // the page has it
-		}
-		page, size = append(page, ev), size+ev.size()
+		page, size, kept = append(page, kept[0]), size+kept[0].size(), kept[1:]
 	}
-	slices.SortFunc(page, func(a, b *Event) int { return cmp.Compare(h.place(a), h.place(b)) })
+	slices.SortStableFunc(page, func(a, b *Event) int { return cmp.Compare(h.place(a), h.place(b)) })
+	page = slices.CompactFunc(page, func(a, b *Event) bool { return h.place(a) == h.place(b) })
 	for len(page) > 0 && h.place(page[len(page)-1]) > at {
 		page = page[:len(page)-1]
 	}
@@ -312,7 +312,8 @@ func (j *journal) history(pattern string, wild bool, since Since, limit int) (Ev
 	}
 	page.Epoch = h.epochLocked()
 	place, _ := h.startLocked(since)
-	top, stored, kept := h.topLocked(), min(h.storedLocked(), h.topLocked()), h.keptLocked(place)
+	top, stored := h.topLocked(), min(h.storedLocked(), h.topLocked())
+	kept := h.keptLocked(place, stored)
 	j.mu.Unlock()
 	for place < top && len(page.Events) < limit {
 		var evs []*Event
@@ -323,7 +324,7 @@ func (j *journal) history(pattern string, wild bool, since Since, limit int) (Ev
 				return page, err
 			}
 		}
-		evs, place, kept = takeKept(h, evs, kept, at, stored)
+		evs, place, kept = takeKept(h, evs, kept, at)
 		page.Events = append(page.Events, evs...)
 	}
 	if len(page.Events) > limit {

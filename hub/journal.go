@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,7 +88,7 @@ func (j *journal) publish(ctx context.Context, name string, pubs []Publication) 
 }
 
 // submit accepts pubs and never blocks. The journal must be open. told, if not nil, is called with how it
-// ended, with the journal's lock held.
+// ended, unless submit gives an error; it must not block.
 func (j *journal) submit(name string, pubs []Publication, told func(Position, error)) (*entry, error) {
 	var b nodebridge.Batch
 	j.mu.Lock()
@@ -113,8 +114,12 @@ func (j *journal) submit(name string, pubs []Publication, told func(Position, er
 	default:
 		j.publishLocked(e, &b)
 	}
+	now := e.done == nil && !e.settled
 	j.mu.Unlock()
 	b.Flush()
+	if now && told != nil {
+		told(e.pos, e.err)
+	}
 	return e, nil
 }
 
@@ -152,7 +157,7 @@ func (j *journal) whenOpen(f func(error)) {
 func (j *journal) mayLocked(n int) error {
 	switch {
 	case j.closed:
-		return fault.New(fault.NotFound, "The tenant was deleted.")
+		return errTenantDeleted
 	case j.last+uint64(n) > j.reserved:
 		return fault.New(fault.StorageUnavailable, "The hub could not write to its store for so long that it cannot number further events.")
 	case j.queued > j.t.hub.cfg.MaxHistory:
@@ -209,13 +214,20 @@ func (j *journal) settle(e *entry, err error) {
 	if err == nil && !e.s.Durable && len(e.evs) > 0 {
 		e.s.marked = true
 	}
-	for len(j.queue) > 0 && j.queue[0].settled {
-		first := j.queue[0]
-		j.queue[0] = nil
-		j.queue, j.queued = j.queue[1:], j.queued-first.size
-		j.publishLocked(first, &j.t.hub.batch)
+	n := 0
+	for n < len(j.queue) && j.queue[n].settled {
+		j.queued -= j.queue[n].size
+		j.publishLocked(j.queue[n], &j.t.hub.batch)
+		n++
 	}
+	over := slices.Clone(j.queue[:n])
+	j.queue = slices.Delete(j.queue, 0, n)
 	j.mu.Unlock()
+	for _, e := range over {
+		if e.told != nil {
+			e.told(e.pos, e.err)
+		}
+	}
 }
 
 // publishLocked delivers e in its turn.
@@ -237,10 +249,9 @@ func (j *journal) publishLocked(e *entry, b *nodebridge.Batch) {
 	if e.done != nil {
 		close(e.done)
 	}
-	if e.told != nil {
-		e.told(e.pos, e.err)
-	}
 }
+
+var errTenantDeleted = fault.New(fault.NotFound, "The tenant was deleted.")
 
 var errStreamDeleted = fault.New(fault.Conflict, "The stream was deleted meanwhile.")
 

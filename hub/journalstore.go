@@ -148,12 +148,16 @@ func (j *journal) open() error {
 	if opened {
 		return nil
 	}
-	j.opening.Lock()
+	j.opening.Lock() // not mu, which those take who never block
 	defer j.opening.Unlock()
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.opened {
+	opened, closed := j.opened, j.closed
+	j.mu.Unlock()
+	if opened {
 		return nil
+	}
+	if owner, err := j.t.hub.registry.Tenant(j.t.name); closed || err != nil || owner != j.t.owner {
+		return errTenantDeleted
 	}
 	st := j.t.hub.store
 	var r journalRecord
@@ -190,6 +194,11 @@ func (j *journal) open() error {
 	}
 	if err := st.Commit(context.Background(), append(ops, j.recordLocked(base+numbersReserved))...); err != nil {
 		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return errTenantDeleted
 	}
 	j.base, j.last, j.top, j.cached, j.reserved = base, base, base, base+1, base+numbersReserved
 	j.ghosts = ghosts

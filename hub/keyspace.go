@@ -59,6 +59,11 @@ func offsetOfEventKey(k []byte) uint64            { return binary.BigEndian.Uint
 func executionOfKey(k []byte) (tenant, id string) { return lastTwo(string(k)) }
 func key(parts ...string) []byte                  { return []byte(strings.Join(parts, "/")) }
 
+func journalsPrefix() []byte { return []byte("h/sj/") }
+func tenantOfJournalKey(k []byte) string {
+	tenant, _ := lastTwo(string(k))
+	return tenant
+}
 func journalKey(tenant string) []byte      { return key("h/sj", tenant, "") }
 func streamKey(tenant, name string) []byte { return key("h/sd", tenant, name) }
 func streamsPrefix(tenant string) []byte   { return key("h/sd", tenant, "") }

@@ -53,18 +53,7 @@ func (a *attempt) publish(number uint32, body []byte) {
 		Type   string          `json:"type"`
 		Data   json.RawMessage `json:"data"`
 	}
-	h, j := a.x.t.hub, a.x.t.journal
 	err := json.Unmarshal(body, &in)
-	if err != nil {
-		err = fault.New(fault.InvalidRequest, "publish takes a stream, a type and data.")
-	}
-	if err == nil {
-		err = checkStream(in.Stream)
-	}
-	var pub Publication
-	if err == nil {
-		pub, err = h.checkPublication(Publication{Type: in.Type, Data: in.Data})
-	}
 	told := func(pos Position, err error) {
 		if err != nil {
 			a.call.RespondFault(number, err)
@@ -74,12 +63,30 @@ func (a *attempt) publish(number uint32, body []byte) {
 		a.call.Respond(number, nodebridge.StatusOK, nodebridge.JSON, b)
 	}
 	if err != nil {
+		told(Position{}, fault.New(fault.InvalidRequest, "publish takes a stream, a type and data."))
+		return
+	}
+	a.x.t.publishThen(in.Stream, Publication{Type: in.Type, Data: in.Data}, told)
+}
+
+// PublishThen is Publish for who must not wait: events are accepted in the order of the calls, and told is
+// called with what Publish would give. It must not block. data is copied.
+func (h *Hub) PublishThen(owner *tenants.Tenant, stream, eventType string, data json.RawMessage, told func(Position, error)) {
+	h.tenant(owner).publishThen(stream, Publication{Type: eventType, Data: data}, told)
+}
+
+func (t *tenant) publishThen(stream string, pub Publication, told func(Position, error)) {
+	err := checkStream(stream)
+	if err == nil {
+		pub, err = t.hub.checkPublication(pub)
+	}
+	if err != nil {
 		told(Position{}, err)
 		return
 	}
-	j.whenOpen(func(err error) {
+	t.journal.whenOpen(func(err error) {
 		if err == nil {
-			_, err = j.submit(in.Stream, []Publication{pub}, told)
+			_, err = t.journal.submit(stream, []Publication{pub}, told)
 		}
 		if err != nil {
 			told(Position{}, err)

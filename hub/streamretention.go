@@ -107,7 +107,7 @@ func (h *Hub) SetStream(ctx context.Context, owner *tenants.Tenant, name string,
 	switch {
 	case err != nil:
 	case j.closed:
-		err = fault.New(fault.NotFound, "The tenant was deleted.")
+		err = errTenantDeleted
 	case s.Durable && !r.Durable && s.last > 0:
 		err = fault.New(fault.Conflict, "The stream %q is durable and has events. To keep it in memory, delete it first.", name)
 	case !s.Durable && r.Durable && s.last > s.top:
@@ -192,6 +192,7 @@ const sweepEvery = time.Second
 
 // keepStreams holds streams to their retention until ctx ends.
 func (h *Hub) keepStreams(ctx context.Context) {
+	h.openJournals()
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
@@ -204,6 +205,26 @@ func (h *Hub) keepStreams(ctx context.Context) {
 				return ctx.Err() == nil
 			})
 		}
+	}
+}
+
+// openJournals has the journals of the last process read, so that what grew old meanwhile goes though nobody
+// asks for it.
+func (h *Hub) openJournals() {
+	var names []string
+	err := h.store.Scan(store.Range{Prefix: journalsPrefix(), KeysOnly: true}, func(k, _ []byte) (bool, error) {
+		names = append(names, tenantOfJournalKey(k))
+		return true, nil
+	})
+	for _, name := range names {
+		owner, gone := h.registry.Tenant(name)
+		if gone != nil || err != nil {
+			continue
+		}
+		err = h.tenant(owner).journal.open()
+	}
+	if err != nil {
+		h.log.Error("read the tenants' streams", "error", err)
 	}
 }
 
@@ -273,16 +294,17 @@ func (j *journal) trim(ctx context.Context, s *tenantStream, at int64) (more boo
 	}
 	last := drop[len(drop)-1]
 	s.first, s.lost, s.dropped = last.ev.Offset+1, last.ev.number, last.written
-	if next != nil {
-		s.oldest, s.oldestNum = next.Time, next.number
-	} else if len(s.ring) > 0 && s.first <= s.top {
-		s.oldest, s.oldestNum = s.ring[len(s.ring)-1].Time, s.ring[0].number
-	}
 	n := 0
 	for n < len(s.ring) && s.ring[n].Offset < s.first {
 		n++
 	}
 	s.dropLocked(n)
+	if next == nil && len(s.ring) > 0 { // published since the store was read
+		next = s.ring[0]
+	}
+	if next != nil {
+		s.oldest, s.oldestNum = next.Time, next.number
+	}
 	j.lostLocked(s.lost)
 	op := s.trimOp()
 	upto := s.first

@@ -123,7 +123,7 @@ func (s *tenantStream) topLocked() uint64 { return s.top }
 
 func (s *tenantStream) lostLocked(after uint64, _ bool) bool { return s.first > after+1 }
 
-func (s *tenantStream) keptLocked(after uint64) []*Event {
+func (s *tenantStream) keptLocked(after, _ uint64) []*Event {
 	i, _ := slices.BinarySearchFunc(s.ring, after+1, func(ev *Event, at uint64) int { return cmp.Compare(ev.Offset, at) })
 	return slices.Clone(s.ring[i:])
 }
