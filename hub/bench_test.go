@@ -96,7 +96,7 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// BenchmarkPublish is a publish to a stream in memory, and to a durable one from 64 publishers at once, with
+// BenchmarkPublish is a publish to a stream in memory, and to a durable one from 64 publishers a core, with
 // 100,000 patterns subscribed that do not match.
 func BenchmarkPublish(b *testing.B) {
 	w := newWorld(b, b.TempDir(), Config{})
