@@ -115,6 +115,9 @@ func New(cfg Config, st *store.Store, registry *tenants.Registry, bridges Bridge
 // Run recovers the executions that the last process left, then waits for ctx. When it returns, the
 // hub begins nothing further; what runs in bridges is ended by whoever runs them.
 func (h *Hub) Run(ctx context.Context) error {
+	if err := h.renewEpochs(ctx); err != nil {
+		return err
+	}
 	if err := h.recover(ctx); err != nil {
 		return err
 	}

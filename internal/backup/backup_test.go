@@ -180,6 +180,12 @@ func TestWhatIsRestoredIsWhatWas(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.Chmod(filepath.Join(again, "functions/tenants/a/f@1"), 0o755) })
 	restored := opened(t, again)
+	if noted, err := restored.Restored(); err != nil || !noted {
+		t.Errorf("it does not say that it was restored: %v", err)
+	}
+	if err := restored.Commit(bg, store.NoteRestored()); err != nil {
+		t.Fatal(err)
+	}
 	if got := records(t, restored); !maps.Equal(got, want) {
 		t.Errorf("%d records, want %d", len(got), len(want))
 	}

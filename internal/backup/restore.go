@@ -165,7 +165,10 @@ func (r *Restored) fill(ctx context.Context, d *decoder, dir string, st *store.S
 					return err
 				}
 			}
-			return errors.Join(d.err, batch.flush(ctx))
+			if err := errors.Join(d.err, batch.flush(ctx)); err != nil {
+				return err
+			}
+			return st.MarkRestored(ctx)
 		case kind == kindFolder || kind == kindLink || kind == kindFile:
 			r.Files++
 			if err := d.entry(root, kind, modes); err != nil {
