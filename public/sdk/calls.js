@@ -70,16 +70,26 @@ export class Calls {
   /** The connection is gone: what was sent fails, unless it may be sent again. */
   lost (error) {
     this.#send = null
+    if (error.code === 'payload_too_large') this.#dropLargest(error)
     for (const [id, call] of this.#pending) {
       if (call.sent && !call.again) {
         this.#take(id)
-        call.done(error)
+        call.done(error.code === 'payload_too_large' ? new LivefnError('connection_lost', error.message) : error)
       } else {
         const was = call.sent
         call.sent = false
         this.#queue(call, was && call.attached ? Infinity : undefined)
       }
     }
+  }
+
+  /** The hub takes no message of such a size: sent again, it would cost the next connection too. */
+  #dropLargest (error) {
+    let largest
+    for (const call of this.#pending.values()) {
+      if (call.sent && !(call.text.length <= largest?.text.length)) largest = call
+    }
+    if (largest) this.#take(largest.id).done(error)
   }
 
   /** Nothing will be answered any more. */

@@ -19,9 +19,11 @@ export const transitions = {
   closed: {}
 }
 
-// What the hub closes with when coming back would be in vain; on every other code we come back.
+// The codes of docs/errors.md that are not just a lost connection.
 const UNAUTHORIZED = 4001
-const OUR_FAULT = new Set([1002, 1003, 1007])
+const TOO_LARGE = 1009
+const OUR_FAULT = new Set([1002, 1003, 1007]) // or that of a wire that garbles: only often in a row is it ours
+const FAULTS = 5
 
 const AUTH = 0 // the request id of auth; calls count from 1
 const PING = -1
@@ -42,6 +44,7 @@ export class Connection {
   #after // the hub's own advice for the next retry
   #advised = false // the wait for a retry is the hub's advice
   #refusals = 0
+  #faults = 0 // closed for our fault, since a connection last did something
   #renewal // { promise, resolve, reject } of a token on its way
 
   /**
@@ -176,7 +179,10 @@ export class Connection {
       if (message?.id === PING) continue
       if (message?.id === RENEW) this.#renewed(message)
       else if (this.state === 'authenticating') this.#authenticated(message)
-      else if (this.state === 'open') this.#options.received(message, data.length / messages.length)
+      else if (this.state === 'open') {
+        this.#faults = 0
+        this.#options.received(message, data.length / messages.length)
+      }
     }
   }
 
@@ -194,7 +200,8 @@ export class Connection {
   #closedBy (code, reason) {
     const message = `The connection was closed (${code}${reason ? `: ${reason}` : ''}).`
     if (code === UNAUTHORIZED) this.#refuse(new LivefnError('unauthorized', message))
-    else if (OUR_FAULT.has(code)) this.#step('refused', new LivefnError('connection_lost', message))
+    else if (code === TOO_LARGE) this.#step('lost', new LivefnError('payload_too_large', message))
+    else if (OUR_FAULT.has(code) && ++this.#faults >= FAULTS) this.#step('refused', new LivefnError('connection_lost', message))
     else this.#lose(message)
   }
 

@@ -9,19 +9,23 @@ function need (name) {
 export const url = need('LIVEFN_URL')
 export const key = need('LIVEFN_KEY')
 
-/** Runs f with a page of a browser of its own, and fails if the page had anything to complain about. */
-export async function inPage (f) {
+/**
+ * Runs f with a page of a browser of its own, and fails if the page had anything to complain about that
+ * tolerate does not match.
+ */
+export async function inPage (f, { tolerate } = {}) {
   const browser = await chromium.launch({
     executablePath: need('LIVEFN_CHROMIUM'),
     args: ['--no-sandbox'] // Chromium's own does not work as root, as which CI runs
   })
   try {
-    const page = await browser.newPage({ viewport: { width: 1400, height: 900 } })
+    const context = await browser.newContext({ viewport: { width: 1400, height: 900 } })
+    const page = await context.newPage()
     page.setDefaultTimeout(60_000)
     const complaints = []
     page.on('pageerror', error => complaints.push(error.stack))
     page.on('console', message => {
-      if (['error', 'warning'].includes(message.type())) complaints.push(message.text())
+      if (['error', 'warning'].includes(message.type()) && !tolerate?.test(message.text())) complaints.push(message.text())
     })
     try {
       await f(page)

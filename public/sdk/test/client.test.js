@@ -253,6 +253,31 @@ test('a token that is refused in a living connection ends it', async t => {
   await assert.rejects(client.invoke('add', 1, 2), { code: 'unauthorized' })
 })
 
+// Sent again after every reconnect, it would cost all others their connection for ever.
+test('a message that is too large for the hub fails its call alone, though it has a key', async t => {
+  const hub = await TestHub.start(t)
+  hub.functions.store = ({ args: [text] }, socket) => {
+    if (text.length > 100) socket.close(1009, 'message too large')
+    return text.length > 100 ? SILENT : text.length
+  }
+  hub.functions.slow = (() => { let n = 0; return () => n++ === 0 ? SILENT : 'done' })()
+  const client = await connected(t, hub)
+  const slow = client.with({ key: 's' }).invoke('slow')
+  await assert.rejects(client.with({ key: 'k' }).invoke('store', 'x'.repeat(200)), { code: 'payload_too_large' })
+  assert.equal(await slow, 'done')
+})
+
+// One garbled byte on the way looks to the hub as if we had a bug.
+test('a hub that thinks we break the protocol is believed when it often says so in a row', async t => {
+  const hub = await TestHub.start(t)
+  hub.on('connection', socket => socket.on('message', () => setImmediate(() => socket.close(1002, 'protocol error'))))
+  const statuses = []
+  const client = connect(hub.url, { token: hub.token, WebSocket, delay: () => 1 })
+  client.on('status', now => statuses.push(now))
+  await status(client, 'closed')
+  assert.equal(statuses.filter(now => now === 'open').length, 5)
+})
+
 test('a hub that went silent is left for a new connection', async t => {
   const hub = await TestHub.start(t)
   const client = await connected(t, hub, { heartbeat: 15 })
