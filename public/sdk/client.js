@@ -78,6 +78,11 @@ export class Client {
     return this.#link.call('publish', { stream, type, data }, { signal: this.#options.signal, quick: true })
   }
 
+  /** Who is subscribed to a stream, or to the same pattern: { stream, total, members }. */
+  presence (stream) {
+    return this.#link.call('presence', { stream }, { signal: this.#options.signal, again: true, quick: true })
+  }
+
   /** connecting, open, reconnecting or closed. */
   get status () {
     return this.#link.status

@@ -117,6 +117,7 @@ export class Link extends Emitter {
   #received (message, size) {
     const { id, method, params } = message ?? {}
     if (method === 'event') this.#event(params, size)
+    else if (method === 'presence') this.#presence(params)
     else if (method === 'ended') this.#ended(params)
     else if (method === 'closing') {
       this.#connection.advise(params?.reconnect?.after)
@@ -128,6 +129,10 @@ export class Link extends Emitter {
   #event ({ subscription, call, ...event }, size) {
     if (call !== undefined) this.#calls.event(call, event)
     else this.#live.get(subscription)?.push(event, size)
+  }
+
+  #presence ({ subscription, event, connection, subject, total }) {
+    this.#live.get(subscription)?.emit('presence', { event, connection, subject, total })
   }
 
   /** The hub ended a subscription: its stream is over, or its history went before we had it (behind). */

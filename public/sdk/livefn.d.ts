@@ -129,6 +129,8 @@ export interface Client<F extends Functions<F> = Functions> {
   subscribe<T = any>(stream: string, options?: SubscribeOptions): Subscription<T>
   /** Adds an event to a stream of your own; once it resolves the hub has it. */
   publish(stream: string, type: string, data?: unknown): Promise<Published>
+  /** Who is subscribed to a stream, or to the same pattern. */
+  presence(stream: string): Promise<Presence>
   readonly status: Status
   /** error says why, for reconnecting, and for closed if it was not close(). */
   on(type: 'status', fn: (status: Status, error?: Error) => void): () => void
@@ -207,6 +209,13 @@ export interface SubscribeOptions {
   buffer?: number
   /** What those may weigh, in characters of JSON. Default 8 Mi. */
   bufferBytes?: number
+  /** To be told of who comes and goes: the event 'presence'. */
+  presence?: boolean
+  /**
+   * Only the newest event of each key waits for a connection that is slow: true, of each stream; a JSON
+   * pointer into the data, such as '/id', of each value there. For what shows a state, not a history.
+   */
+  latest?: boolean | string
   /** See the event 'gap'. */
   onGap?: (gap: Gap) => void
 }
@@ -236,10 +245,26 @@ export interface Subscription<T = any> extends AsyncIterableIterator<Event<T>> {
   on(type: 'subscribed', fn: (granted: Granted) => void): () => void
   /** The hub no longer has everything that came after the last position. The next event has recovered: false. */
   on(type: 'gap', fn: (gap: Gap) => void): () => void
+  /** Somebody came or left; asked for with presence: true. */
+  on(type: 'presence', fn: (change: PresenceChange) => void): () => void
   on(type: 'state', fn: (to: Subscription['state'], from: Subscription['state']) => void): () => void
   on(type: 'end', fn: (error?: Error) => void): () => void
-  off(type: 'subscribed' | 'gap' | 'state' | 'end', fn: (...values: any[]) => void): void
+  off(type: 'subscribed' | 'gap' | 'presence' | 'state' | 'end', fn: (...values: any[]) => void): void
 }
+
+/** One connection; subject is who signed in, if the token says. */
+export interface Member { connection: string, subject?: string }
+
+export interface Presence {
+  stream: string
+  /** Connections. */
+  total: number
+  /** The first 1,000 of them. */
+  members: Member[]
+}
+
+/** total is how many connections there are after it. */
+export interface PresenceChange extends Member { event: 'join' | 'leave', total: number }
 
 export interface Granted extends Position { recovered: boolean }
 

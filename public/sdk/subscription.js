@@ -33,6 +33,7 @@ export class Subscription extends Emitter {
   #link
   #stream
   #since
+  #wishes // further params of subscribe
   #last
   #seen
   #at // the position up to which we took everything over: what to ask for next
@@ -49,11 +50,12 @@ export class Subscription extends Emitter {
   #readyReject
 
   /** seen(event) is told what arrives; last(event): true, or a promise of it, for the event after which the stream has no more. */
-  constructor (link, stream, { since = 'new', signal, buffer = 1024, bufferBytes = 8 << 20, onGap, seen = () => {}, last = () => false } = {}) {
+  constructor (link, stream, { since = 'new', signal, buffer = 1024, bufferBytes = 8 << 20, presence, latest, onGap, seen = () => {}, last = () => false } = {}) {
     super()
     this.#link = link
     this.#stream = stream
     this.#since = since
+    this.#wishes = { presence, latest }
     this.#buffer = new Buffer(buffer, bufferBytes)
     this.#seen = seen
     this.#last = last
@@ -100,7 +102,7 @@ export class Subscription extends Emitter {
   /** Asks the hub, if that is due and there is a connection. */
   ask () {
     if (this.#link.status !== 'open' || !this.#step('ask')) return
-    this.#call = this.#link.request('subscribe', { stream: this.#stream, since: this.#at ?? this.#since }, (error, result) => {
+    this.#call = this.#link.request('subscribe', { stream: this.#stream, since: this.#at ?? this.#since, ...this.#wishes }, (error, result) => {
       if (error) this.#refused(error)
       else this.#granted(result)
     })

@@ -118,3 +118,32 @@ test('a network that takes its time loses nothing', async t => {
   assert.deepEqual(await Promise.all(Array.from({ length: 50 }, (_, i) => hub.invoke('add', i, 1))), Array.from({ length: 50 }, (_, i) => i + 1))
   assert.equal(proxy.count, 1)
 })
+
+test('who is subscribed is known, and who comes and goes, also over a drop', async t => {
+  const stream = fresh()
+  const { proxy, hub } = await behindProxy(t)
+  const other = client(t)
+  const watching = other.subscribe(stream, { presence: true })
+  await watching.ready
+  const told = []
+  let look = () => {}
+  watching.on('presence', ({ event, total }) => {
+    told.push(`${event} ${total}`)
+    look()
+  })
+  const until = n => new Promise(resolve => {
+    look = () => { if (told.length >= n) resolve() }
+    look()
+  })
+  const mine = hub.subscribe(stream)
+  await until(1)
+  assert.equal((await other.presence(stream)).total, 2)
+  proxy.drop()
+  await until(3)
+  await mine.return()
+  await until(4)
+  // What came first of the drop, the old one's leave or the new one's join, is the network's to say.
+  assert.deepEqual([told[0], told.slice(1, 3).map(change => change.slice(0, -2)).sort(), told[3]], ['join 2', ['join', 'leave'], 'leave 1'])
+  const { total, members } = await other.presence(stream)
+  assert.deepEqual([total, members.length], [1, 1])
+})

@@ -95,6 +95,22 @@ test('a subscription that fell behind asks again, and one whose stream is over e
   assert.deepEqual(await orders.next(), { value: undefined, done: true })
 })
 
+test('what a subscription wishes for is asked for again with every connection', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub)
+  const orders = client.subscribe('orders', { presence: true, latest: '/id' })
+  await orders.ready
+  const change = new Promise(resolve => orders.on('presence', resolve))
+  const again = new Promise(resolve => orders.on('subscribed', resolve))
+  const [socket] = hub.sockets
+  await client.invoke('add', 0, 0)
+  socket.notify('presence', { subscription: [...socket.subscriptions.keys()][0], stream: 'orders', event: 'join', connection: 'c1', subject: 'ada', total: 2 })
+  assert.deepEqual(await change, { event: 'join', connection: 'c1', subject: 'ada', total: 2 })
+  hub.drop()
+  await again
+  assert.deepEqual(hub.messages.filter(m => m.method === 'subscribe').map(({ params }) => [params.presence, params.latest]), [[true, '/id'], [true, '/id']])
+})
+
 // An old offset in a new epoch would silently skip or repeat: the two are never taken apart.
 test('a reader that is behind keeps the epoch of what it has read', async t => {
   const hub = await TestHub.start(t)

@@ -95,6 +95,10 @@ export async function untyped () {
   const { offset } = await hub.publish('orders.eu', 'created', { id: 7 })
   is<typeof offset, number>(true)
 
+  const { total, members } = await hub.presence('chat.eu')
+  console.log(total, members[0]?.subject)
+  hub.subscribe('chat.eu', { presence: true, latest: '/user' }).on('presence', ({ event, subject, total }) => console.log(event === 'join', subject, total))
+
   const run = hub.execution<number>('01X')
   run.on('state', (to, from) => console.log(from === 'unknown', to === 'paused'))
   await run.send('speed', 2)
