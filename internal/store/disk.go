@@ -96,7 +96,7 @@ func reserveNewest(dir, suffix string) error {
 		return err
 	}
 	f, err := os.OpenFile(names[len(names)-1], os.O_RDWR, 0) //nolint:gosec // the store's own folder
-	if errors.Is(err, fs.ErrNotExist) { // its table was written meanwhile
+	if errors.Is(err, fs.ErrNotExist) {                      // its table was written meanwhile
 		return nil
 	}
 	if err != nil {

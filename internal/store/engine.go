@@ -33,6 +33,9 @@ type engine struct {
 // read must not wait for the change, which waits for the outer one), and how long a read waits for a change.
 const swapPatience = 2 * time.Second
 
+// errFaulted: a read that ended by a fault keeps a lock within Badger, which could not be closed any more.
+var errFaulted = errors.New("the disk did not give a page; the store can be opened again by a new process alone")
+
 var errNoEngine = fault.New(fault.StorageUnavailable, "The hub could not open its store again yet; it goes on trying.")
 
 // acquire gives the open engine, which stays open until release.
@@ -109,6 +112,9 @@ func (s *Store) change(f func(old *badger.DB) (*badger.DB, error)) error {
 
 // reopen closes the engine and opens another one, to read alone or to write as well.
 func (s *Store) reopen(readOnly bool) error {
+	if s.faulted.Load() {
+		return errFaulted
+	}
 	err := s.change(func(old *badger.DB) (*badger.DB, error) {
 		if old != nil {
 			if err := old.Close(); err != nil { // what was acknowledged is on disk whatever became of the rest
@@ -125,14 +131,18 @@ func (s *Store) reopen(readOnly bool) error {
 
 // open opens Badger in the store's folder.
 func (s *Store) open(readOnly bool) (*badger.DB, error) {
-	o := s.opts
 	s.trouble.Store(nil)
-	db, err := badger.Open(badger.DefaultOptions(s.dir).
+	if !readOnly {
+		if err := breakSeal(s.dir); err != nil {
+			return nil, fmt.Errorf("open the store in %s: %w", s.dir, err)
+		}
+	}
+	o := badger.DefaultOptions(s.dir).
 		WithReadOnly(readOnly).
 		WithSyncWrites(true). // the default loses acknowledged writes on power loss
-		WithMemTableSize(o.MemTableSize).
+		WithMemTableSize(s.opts.MemTableSize).
 		WithNumMemtables(2).
-		WithValueLogFileSize(o.ValueLogFileSize).
+		WithValueLogFileSize(s.opts.ValueLogFileSize).
 		WithValueThreshold(1 << 10).
 		WithVerifyValueChecksum(true).
 		WithCompression(options.None).
@@ -141,7 +151,8 @@ func (s *Store) open(readOnly bool) (*badger.DB, error) {
 		WithNumCompactors(2).
 		WithDetectConflicts(false). // one writer
 		WithMetricsEnabled(false).
-		WithLogger(badgerLog{o.Log, &s.trouble}))
+		WithLogger(badgerLog{s.opts.Log, &s.trouble})
+	db, err := badger.Open(o)
 	switch {
 	case err == nil:
 		return db, nil

@@ -42,15 +42,21 @@ func noteFormat(dir string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	return writeFile(dir, formatFile, fmt.Appendln(nil, format))
+}
+
+// writeFile makes a small file, whole or not at all.
+func writeFile(dir, name string, content []byte) error {
+	path := filepath.Join(dir, name)
 	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // the store's own folder
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(f, format)
+	_, err = f.Write(content)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := os.Rename(path+".new", path); err != nil { //nolint:gosec // the store's own folder
 		return err
 	}
 	return syncFolder(dir)

@@ -46,6 +46,9 @@ func (s *Store) begin() error {
 	if err := checkFormat(s.dir); err != nil {
 		return err
 	}
+	if err := check(s.dir); err != nil {
+		return err
+	}
 	if err := s.room(s.opts.MinFree); err != nil {
 		var full diskFull
 		if !errors.As(err, &full) {

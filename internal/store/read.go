@@ -35,6 +35,7 @@ func (s *Store) view(f func(txn *badger.Txn) error) (err error) {
 		if !isFault {
 			panic(p)
 		}
+		s.faulted.Store(true)
 		s.opts.Log.Error("the disk did not give a page of the store", "address", at.Addr())
 		err = fault.New(fault.StorageUnavailable, "The hub could not read its store: the disk did not give what was written there.")
 	}()
@@ -48,13 +49,26 @@ func (s *Store) Get(key []byte) (value []byte, err error) {
 		if err != nil {
 			return err
 		}
-		value, err = item.ValueCopy(nil)
+		value, err = s.value(item)
 		return err
 	})
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, ErrNotFound
 	}
 	return value, err
+}
+
+// value reads an item's value. Badger gives an empty one, and no error, for one that is damaged.
+func (s *Store) value(item *badger.Item) ([]byte, error) {
+	v, err := item.ValueCopy(nil)
+	if err == nil && len(v) == 0 && item.ValueSize() > 0 {
+		err = errors.New("its checksum is wrong, or its file is not there")
+	}
+	if err != nil {
+		return nil, fault.Because(fmt.Errorf("read the value of a record: %w", err), fault.StorageUnavailable,
+			"The hub could not read what it had stored; its value log is damaged.")
+	}
+	return v, nil
 }
 
 // Range selects keys for Scan.
@@ -93,8 +107,8 @@ func (s *Store) Scan(r Range, f func(k, v []byte) (more bool, err error)) error 
 			var v []byte
 			if !r.KeysOnly {
 				var err error
-				if v, err = item.ValueCopy(nil); err != nil {
-					return fmt.Errorf("read a value: %w", err)
+				if v, err = s.value(item); err != nil {
+					return err
 				}
 			}
 			if more, err := f(item.KeyCopy(nil), v); err != nil || !more {
@@ -143,13 +157,15 @@ func (s *Store) Snapshot(ctx context.Context, f func(Record) error) error {
 				return fault.New(fault.StorageUnavailable, "The store had to be opened again meanwhile.")
 			}
 			item := it.Item()
-			if err := item.Value(func(v []byte) error {
-				r := Record{Key: item.Key(), Value: v}
-				if at := item.ExpiresAt(); at > 0 {
-					r.Expires = time.Unix(int64(at), 0) //nolint:gosec // seconds since 1970
-				}
-				return f(r)
-			}); err != nil {
+			r := Record{Key: item.Key()}
+			if at := item.ExpiresAt(); at > 0 {
+				r.Expires = time.Unix(int64(at), 0) //nolint:gosec // seconds since 1970
+			}
+			var err error
+			if r.Value, err = s.value(item); err != nil {
+				return err
+			}
+			if err := f(r); err != nil {
 				return err
 			}
 		}

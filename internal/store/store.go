@@ -74,6 +74,7 @@ type Store struct {
 
 	outage  atomic.Pointer[Outage]
 	trouble atomic.Pointer[error] // what Badger logged and did not return
+	faulted atomic.Bool           // a read ended by a fault of the processor
 
 	// The committer's alone.
 	pending  []write // taken from queue, not on disk
@@ -133,11 +134,17 @@ func (s *Store) Close() error {
 	switch {
 	case s.engine.db == nil:
 		return nil
-	case s.doubtful:
+	case s.doubtful || s.faulted.Load():
 		return errors.New("close the store: its disk fails; what was not acknowledged is lost")
 	}
 	if err := s.engine.db.Close(); err != nil {
 		return fmt.Errorf("close the store: %w", err)
+	}
+	if s.readOnly { // its seal is there, or else a later start looks as after a crash
+		return nil
+	}
+	if err := writeSeal(s.dir); err != nil {
+		return fmt.Errorf("note that the store is closed: %w", err)
 	}
 	return nil
 }
