@@ -53,6 +53,13 @@ func TestEventsPublishedOverHTTPReachWhoIsSubscribed(t *testing.T) {
 	events, _ = member(t, r.body, "events").([]any)
 	equal(t, "page", len(events), 3)
 	next, _ := member(t, r.body, "next").(string)
+	r = f.request("GET", "/v1/streams/orders.>/events?since=other:1", "")
+	equal(t, "a page after an unknown position", member(t, r.body, "recovered"), any(false))
+	old := f.open("GET", "/v1/streams/orders.>/events", "", "Accept: text/event-stream", "Last-Event-ID: other:1")
+	defer old.Body.Close()
+	if lines := readEvent(t, bufio.NewReader(old.Body)); lines[0] != "event: gap" || !strings.Contains(lines[1], `"recovered":false`) {
+		t.Fatal(lines)
+	}
 	res := f.open("GET", "/v1/streams/orders.>/events", "", "Accept: text/event-stream", "Last-Event-ID: "+next)
 	defer res.Body.Close()
 	if lines := readEvent(t, bufio.NewReader(res.Body)); !strings.Contains(strings.Join(lines, "\n"), `"type":"b"`) {

@@ -311,7 +311,9 @@ func (j *journal) history(pattern string, wild bool, since Since, limit int) (Ev
 		h = s
 	}
 	page.Epoch = h.epochLocked()
-	place, _ := h.startLocked(since)
+	place, recovered := h.startLocked(since)
+	_, hubs := patternScope(pattern)
+	page.Lost = !recovered || hubs && since.Position != nil
 	top, stored := h.topLocked(), min(h.storedLocked(), h.topLocked())
 	kept := h.keptLocked(place, stored)
 	j.mu.Unlock()

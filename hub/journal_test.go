@@ -247,3 +247,35 @@ func member(t testing.TB, js, name string) any {
 	}
 	return m[name]
 }
+
+// Streams in memory must not stop with the disk, and what a full disk refused must not come later.
+func TestWhileTheDiskTakesNothingStreamsInMemoryGoOn(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	w.durable("d", Retention{})
+	w.say("d", 1)
+	w.say("m", 1)
+	watch, sub := w.watch(">", Since{})
+	start := sub.Position()
+	w.full.Store(true)
+	eventually(t, "no outage", func() bool { return w.hub.CanWrite() != nil })
+	_, err := w.hub.Publish(bg, w.owner, "d", "n", json.RawMessage(`"refused"`))
+	wantCode(t, err, fault.StorageUnavailable)
+	at := w.say("m", 2)
+	equal(t, "goes on", watch.take(t, 1), []string{"m:2=2"})
+	_, err = w.hub.Publish(bg, w.owner, "new", "n", nil) // that it had events could not be noted
+	wantCode(t, err, fault.StorageUnavailable)
+	w.full.Store(false)
+	eventually(t, "the outage goes on", func() bool { return w.hub.CanWrite() == nil })
+	if _, err = w.hub.Publish(bg, w.owner, "d", "n", json.RawMessage(`"late"`)); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "after it", string((<-watch.got).Data), `"late"`)
+	w = w.restart()
+	all, _ := w.watch("d", Since{Start: true})
+	equal(t, "first on disk", string((<-all.got).Data), `1`)
+	equal(t, "next on disk", string((<-all.got).Data), `"late"`)
+	_, sub = w.watch("m", Since{Position: &at})
+	equal(t, "recovered what memory had", sub.Recovered(), false)
+	_, sub = w.watch("d.>", Since{Position: &start})
+	equal(t, "recovered what is on disk", sub.Recovered(), true)
+}

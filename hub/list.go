@@ -179,6 +179,8 @@ type EventPage struct {
 	Epoch  string   `json:"epoch"`
 	Next   string   `json:"next,omitempty"` // since for the next page; "": nothing more now
 
+	Lost bool // something after the position that was asked for is gone: "recovered": false
+
 	placed bool // of a pattern: events have positions
 }
 
@@ -198,6 +200,9 @@ func (p EventPage) MarshalJSON() ([]byte, error) {
 	b = appendString(append(b, `],"epoch":`...), p.Epoch)
 	if p.Next != "" {
 		b = appendString(append(b, `,"next":`...), p.Next)
+	}
+	if p.Lost {
+		b = append(b, `,"recovered":false`...)
 	}
 	return append(b, '}'), nil
 }
@@ -226,7 +231,7 @@ func (h *Hub) History(owner *tenants.Tenant, name, since string, limit int) (Eve
 		return t.journal.history(name, wild, from, limit)
 	}
 	if wild {
-		return EventPage{Events: []*Event{}, Epoch: h.epoch}, nil
+		return EventPage{Events: []*Event{}, Epoch: h.epoch, Lost: from.Position != nil}, nil
 	}
 	s, err := t.streamOf(name)
 	if err != nil {
@@ -236,7 +241,7 @@ func (h *Hub) History(owner *tenants.Tenant, name, since string, limit int) (Eve
 		return EventPage{Events: []*Event{}, Epoch: h.epoch}, nil
 	}
 	s.mu.Lock()
-	offset, _ := s.startLocked(from)
+	offset, recovered := s.startLocked(from)
 	evs, ok := s.ringAfterLocked(offset)
 	evs, top := slices.Clone(evs), s.top
 	s.mu.Unlock()
@@ -248,7 +253,7 @@ func (h *Hub) History(owner *tenants.Tenant, name, since string, limit int) (Eve
 	if len(evs) > limit {
 		evs = evs[:limit]
 	}
-	page := EventPage{Events: evs, Epoch: s.epoch}
+	page := EventPage{Events: evs, Epoch: s.epoch, Lost: !recovered}
 	if page.Events == nil {
 		page.Events = []*Event{}
 	}
