@@ -101,6 +101,8 @@ func (h *hubStub) serve(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"execution":"01Z"}`)
 	case "POST /v1/invoke/nothing":
 		w.WriteHeader(http.StatusNoContent)
+	case "POST /v1/admin/backup":
+		_, _ = io.WriteString(w, "livefn backup 1\nand no more than that")
 	case "POST /v1/invoke/bytes":
 		w.Header().Set("Content-Type", "application/octet-stream")
 		_, _ = w.Write([]byte{0, 1, 255})
@@ -175,6 +177,7 @@ func TestEveryCommandPrintsWhatItDid(t *testing.T) {
 		{"tail", "execution.01X"}, {"tail", "nope.>"},
 		{"tenants", "create", "acme"}, {"tenants", "list"}, {"tenants", "delete", "acme"},
 		{"keys", "create", "acme"}, {"keys", "list", "acme"}, {"keys", "delete", "acme", "k1", "--json"}, {"keys", "delete", "acme", "k2"},
+		{"backup", "-o", dir + "/cut"}, {"restore", dir + "/index.js", "--data", dir + "/new"}, {"restore", dir + "/nope"},
 		{"load", "add", "--in-flight", "4"}, {"--key", "wrong", "functions"}, {"tenants"}, {"load"}, {"load", "compare", "--rounds", "0"},
 		{"--url", "nowhere", "ps"}, {"--admin-key", "wrong", "tenants", "list"}, {"tenants", "--admin-key", "wrong", "list"},
 	} {

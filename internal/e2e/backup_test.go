@@ -166,3 +166,29 @@ func TestAHubOnAFullDiskServesCalls(t *testing.T) {
 	h.start()
 	h.http().json("POST", "/v1/invoke/add?async=1", []int{1, 2}, http.StatusAccepted, nil)
 }
+
+// Badger would take a cut manifest as it is, and delete what it does not name.
+func TestADamagedDataFolderIsRefused(t *testing.T) {
+	h := startHub(t)
+	h.publish("add", "module.exports = (a, b) => a + b")
+	h.stop()
+	store := filepath.Join(h.args[slices.Index(h.args, "--data")+1], "store")
+	manifest := filepath.Join(store, "MANIFEST")
+	content, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(manifest, content[:len(content)-3], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := h.cli(h.args...)
+	if err == nil || !strings.Contains(out, "the store in "+store+" is damaged: the file MANIFEST has") || !strings.Contains(out, "livefn restore") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if err := os.WriteFile(manifest, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.start()
+	var sum int
+	h.http().json("POST", "/v1/invoke/add", []int{1, 2}, http.StatusOK, &sum)
+}
