@@ -39,10 +39,11 @@ export class Calls {
    * Asks; done(error, result) is called once, synchronously with the answer's arrival, so that a
    * notification right behind it finds what it belongs to. again: safe to send a second time after
    * a reconnect. attached: the hub keeps the answer, so it waits for a connection as long as it takes.
-   * quick: answered at once, so it may share a batch. event(event): told the events of the execution that
-   * it runs. Gives the call: forget() drops it, sent says whether the hub may have it.
+   * quick: answered at once, so it may share a batch. here: means something on this connection only, so it
+   * is never sent on another. begins: begins an execution, which a hub that drains does not. event(event): told the events of the execution that it runs. Gives the call:
+   * forget() drops it, tried says whether the hub may have it.
    */
-  request (method, params, done, { again = false, attached = false, quick = false, event } = {}) {
+  request (method, params, done, { again = false, attached = false, quick = false, here = false, begins = false, event } = {}) {
     const id = ++this.#id
     let text
     try {
@@ -53,7 +54,7 @@ export class Calls {
     if (this.#pending.size >= this.#limit || this.#size + text.length > this.#bytes && this.#size > 0) {
       return refused(done, new LivefnError('overloaded', `${this.#pending.size} calls with ${this.#size} characters are under way already. Wait for answers before making more.`))
     }
-    const call = { id, text, done, again, attached, quick, event, sent: false, renewed: false, forget: () => this.#take(id) }
+    const call = { id, text, done, again, attached, quick, here, begins, event, sent: false, tried: false, renewed: false, forget: () => this.#take(id) }
     this.#pending.set(id, call)
     this.#size += text.length
     this.#queue(call)
@@ -67,12 +68,21 @@ export class Calls {
     this.#flush()
   }
 
-  /** The connection is gone: what was sent fails, unless it may be sent again. */
-  lost (error) {
+  /** The connection is about to go: what it was given may be answered yet, what is new waits for the next. */
+  hold () {
+    this.#send = null
+    for (const id of this.#unsent) this.#queue(this.#pending.get(id))
+  }
+
+  /**
+   * The connection is gone: what was sent fails, unless it may be sent again. drained: the hub closed it when
+   * it had answered all that it began, so what has no answer was not begun.
+   */
+  lost (error, drained = false) {
     this.#send = null
     if (error.code === 'payload_too_large') this.#dropLargest(error)
     for (const [id, call] of this.#pending) {
-      if (call.sent && !call.again) {
+      if (call.here || call.sent && !call.again && !(drained && call.begins)) {
         this.#take(id)
         call.done(error.code === 'payload_too_large' ? new LivefnError('connection_lost', error.message) : error)
       } else {
@@ -103,6 +113,7 @@ export class Calls {
     if (!call) return // forgotten meanwhile
     if (!error) return this.#take(id).done(undefined, result)
     const fault = fromAnswer(error)
+    if (fault.code === 'drained' && call.begins && !fault.execution) return this.#keep(call, fault)
     if (fault.code !== 'unauthorized' || call.renewed) return this.#take(id).done(fault)
     call.renewed = true // the hub did nothing, so it can be asked once more
     this.#renew().then(
@@ -114,6 +125,13 @@ export class Calls {
       },
       () => { if (this.#pending.get(id) === call && call.sent) this.#take(id).done(fault) }
     )
+  }
+
+  /** The hub goes, and did not begin it: it waits for the next connection. */
+  #keep (call, fault) {
+    call.sent = false
+    if (this.#patience === Infinity) return
+    call.timer = setTimeout(() => this.#take(call.id).done(fault), this.#patience)
   }
 
   /** An event of the execution that call id runs. */
@@ -163,7 +181,7 @@ export class Calls {
       const call = this.#pending.get(id)
       clearTimeout(call.timer)
       call.timer = undefined
-      call.sent = true
+      call.sent = call.tried = true
       if (!call.quick || batch.length >= BATCH || size + call.text.length > BATCH_SIZE) close()
       if (!call.quick) texts.push(call.text)
       else {
@@ -179,5 +197,5 @@ export class Calls {
 
 function refused (done, error) {
   done(error)
-  return { sent: false, forget () {} }
+  return { tried: false, forget () {} }
 }

@@ -25,6 +25,7 @@ export class Client {
     const { key, timeout, signal, onEvent } = this.#options
     const events = signal || onEvent ? true : undefined
     let execution // known from its first event
+    let seen = 0
     let dropped // the call, if it was aborted before that
     const cancel = () => {
       dropped?.forget()
@@ -32,15 +33,18 @@ export class Client {
     }
     return this.#link.call('invoke', { function: name, args, key, timeout, events }, {
       signal,
+      begins: true,
       ...kept(key),
       event: event => {
+        if (event.offset <= seen) return // again, after a reconnect
+        seen = event.offset
         execution ??= event.stream.slice('execution.'.length)
         if (dropped) cancel()
         else onEvent?.(event)
       },
       aborted: call => {
         dropped = call
-        if (!call.sent) call.forget()
+        if (!call.tried) call.forget()
         else if (execution) cancel()
       }
     })
@@ -49,7 +53,7 @@ export class Client {
   /** Starts a durable execution: once this resolves, it survives crashes. */
   async start (name, ...args) {
     const { key, delay, priority, signal } = this.#options
-    const { execution } = await this.#link.call('start', { function: name, args, key, delay, priority }, { signal, quick: true, ...kept(key) })
+    const { execution } = await this.#link.call('start', { function: name, args, key, delay, priority }, { signal, quick: true, begins: true, ...kept(key) })
     return this.execution(execution)
   }
 

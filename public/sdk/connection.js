@@ -22,6 +22,7 @@ export const transitions = {
 // The codes of docs/errors.md that are not just a lost connection.
 const UNAUTHORIZED = 4001
 const TOO_LARGE = 1009
+const RESTART = 1012
 const OUR_FAULT = new Set([1002, 1003, 1007]) // or that of a wire that garbles: only often in a row is it ours
 const FAULTS = 5
 
@@ -49,7 +50,8 @@ export class Connection {
 
   /**
    * url, token (string or function), WebSocket; heartbeat and patience in ms; delay (n → ms);
-   * changed(state, error) is told every change of state, received(message, size) every JSON-RPC message.
+   * changed(state, error, drained) is told every change of state (drained: the hub went in order, so what it
+   * began it has answered), received(message, size) every JSON-RPC message.
    */
   constructor ({ heartbeat = 15_000, patience = 10_000, delay = backoff, ...options }) {
     this.#options = { patience, delay, ...options }
@@ -105,7 +107,7 @@ export class Connection {
   }
 
   /** Takes a step by the table; false if it is not legal now. */
-  #step (step, error) {
+  #step (step, error, drained = false) {
     const to = transitions[this.state][step]
     if (!to) return false
     clearTimeout(this.#timer)
@@ -113,7 +115,7 @@ export class Connection {
     if (to === 'waiting' || to === 'closed') this.#drop(error)
     if (to === 'waiting') this.#wait()
     if (to === 'closed') this.#asleep()
-    this.#options.changed(to, error)
+    this.#options.changed(to, error, drained)
     return true
   }
 
@@ -200,6 +202,7 @@ export class Connection {
   #closedBy (code, reason) {
     const message = `The connection was closed (${code}${reason ? `: ${reason}` : ''}).`
     if (code === UNAUTHORIZED) this.#refuse(new LivefnError('unauthorized', message))
+    else if (code === RESTART) this.#step('lost', new LivefnError('connection_lost', message), true)
     else if (code === TOO_LARGE) this.#step('lost', new LivefnError('payload_too_large', message))
     else if (OUR_FAULT.has(code) && ++this.#faults >= FAULTS) this.#step('refused', new LivefnError('connection_lost', message))
     else this.#lose(message)

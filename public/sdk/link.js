@@ -33,7 +33,7 @@ export class Link extends Emitter {
     this.ready.catch(() => {}) // whoever waits for it is told
     this.#connection = new Connection({
       ...options,
-      changed: (state, error) => this.#changed(state, error),
+      changed: (...change) => this.#changed(...change),
       received: (message, size) => this.#received(message, size)
     })
     this.#connection.open()
@@ -67,7 +67,7 @@ export class Link extends Emitter {
   request (method, params, done, options) {
     if (this.status !== 'closed') return this.#calls.request(method, params, done, options)
     done(this.#closedError())
-    return { sent: false, forget () {} }
+    return { tried: false, forget () {} }
   }
 
   subscribe (stream, options) {
@@ -86,21 +86,21 @@ export class Link extends Emitter {
   /** The hub need not send events of id any more. */
   release (id) {
     this.#live.delete(id)
-    if (this.status === 'open') this.#calls.request('unsubscribe', { subscription: id }, () => {}, { quick: true })
+    if (this.status === 'open') this.#calls.request('unsubscribe', { subscription: id }, () => {}, { quick: true, here: true })
   }
 
   forget (subscription) {
     this.#subscriptions.delete(subscription)
   }
 
-  #changed (state, error) {
+  #changed (state, error, drained) {
     clearTimeout(this.#renewal)
     if (state === 'open') {
       this.#calls.opened(texts => this.#connection.send(texts))
       for (const subscription of this.#subscriptions) subscription.ask()
     } else if (state === 'waiting') {
       this.#live.clear()
-      this.#calls.lost(error)
+      this.#calls.lost(error, drained)
       for (const subscription of this.#subscriptions) subscription.lost()
     } else if (state === 'closed') {
       this.#error = error
@@ -121,6 +121,7 @@ export class Link extends Emitter {
     else if (method === 'ended') this.#ended(params)
     else if (method === 'closing') {
       this.#connection.advise(params?.reconnect?.after)
+      this.#calls.hold() // the hub begins nothing any more
       this.emit('closing', params)
     } else if (method === 'expiring') this.#renew()
     else if (id !== undefined) this.#calls.answer(message)

@@ -102,10 +102,11 @@ export class Subscription extends Emitter {
   /** Asks the hub, if that is due and there is a connection. */
   ask () {
     if (this.#link.status !== 'open' || !this.#step('ask')) return
-    this.#call = this.#link.request('subscribe', { stream: this.#stream, since: this.#at ?? this.#since, ...this.#wishes }, (error, result) => {
+    const params = { stream: this.#stream, since: this.#at ?? this.#since, ...this.#wishes }
+    this.#call = this.#link.request('subscribe', params, (error, result) => {
       if (error) this.#refused(error)
       else this.#granted(result)
-    })
+    }, { here: true })
   }
 
   /** Takes over an event, which weighs size. */

@@ -244,6 +244,90 @@ test('the hub announces its closing and says when to come back', async t => {
   await status(client, 'open')
 })
 
+// A deploy is no reason for callers to fail: what the draining hub would refuse waits for the next one.
+test('what is asked after the hub announced its closing waits for the next connection', async t => {
+  const hub = await TestHub.start(t)
+  let finish
+  hub.functions.slow = () => new Promise(resolve => { finish = resolve })
+  const client = await connected(t, hub)
+  const slow = client.invoke('slow')
+  await client.list().catch(() => {}) // the hub has it
+  const [socket] = hub.sockets
+  const announced = new Promise(resolve => client.on('closing', resolve))
+  socket.notify('closing', { reason: 'drain', reconnect: { after: 1 } })
+  await announced
+  const before = hub.messages.length
+  const sum = client.invoke('add', 1, 2)
+  finish('done')
+  assert.equal(await slow, 'done')
+  assert.equal(hub.messages.length, before)
+  socket.close(1012)
+  assert.equal(await sum, 3)
+})
+
+test('a call that a draining hub did not begin waits for the next connection, one that it had to end does not', async t => {
+  const hub = await TestHub.start(t)
+  let draining = true
+  hub.functions.add = ({ args: [a, b] }) => draining ? fault('drained', 'The hub takes nothing new.') : a + b
+  hub.functions.ended = () => fault('drained', 'The hub was stopped before the function answered.', { execution: '01D' })
+  hub.functions.silent = () => draining ? SILENT : 'begun once'
+  const client = await connected(t, hub)
+  const refused = client.invoke('add', 1, 2)
+  const silent = client.invoke('silent')
+  const publish = assert.rejects(client.publish('orders', 'n'), { code: 'connection_lost' }) // that may have happened
+  hub.methods.publish = () => SILENT
+  await assert.rejects(client.invoke('ended'), { code: 'drained', execution: '01D' })
+  draining = false
+  ;[...hub.sockets][0].close(1012)
+  assert.deepEqual([await refused, await silent], [3, 'begun once'])
+  await publish
+})
+
+test('a call that a draining hub did not begin says so if none comes after it', async t => {
+  const hub = await TestHub.start(t)
+  hub.functions.add = () => fault('drained', 'The hub takes nothing new.')
+  const client = await connected(t, hub, { timeout: 30 })
+  await assert.rejects(client.invoke('add', 1, 2), { code: 'drained' })
+})
+
+test('a call with a key that is aborted while there is no connection is cancelled', async t => {
+  const hub = await TestHub.start(t)
+  const cancelled = new Promise(resolve => {
+    hub.methods.cancel = ({ execution }) => { resolve(execution); return {} }
+  })
+  const reached = withResolvers()
+  hub.functions.long = (_, socket, id) => {
+    reached.resolve()
+    for (const offset of [1, 2]) socket.notify('event', { call: id, stream: 'execution.01K', offset, type: 'n', time: '', data: null })
+    return SILENT
+  }
+  const client = await connected(t, hub)
+  const abort = new AbortController()
+  const call = client.with({ key: 'k', signal: abort.signal }).invoke('long')
+  await reached.promise
+  hub.drop()
+  await status(client, 'reconnecting')
+  abort.abort()
+  await assert.rejects(call, { name: 'AbortError' })
+  assert.equal(await cancelled, '01K')
+})
+
+test('events that come again with a call that is attached again are not told again', async t => {
+  const hub = await TestHub.start(t)
+  let calls = 0
+  hub.functions.count = (_, socket, id) => {
+    const upTo = ++calls * 2
+    for (let offset = 1; offset <= upTo; offset++) socket.notify('event', { call: id, stream: 'execution.01E', offset, type: 'n', time: '', data: null })
+    if (calls === 2) return 'done'
+    setImmediate(() => hub.drop())
+    return SILENT
+  }
+  const client = await connected(t, hub)
+  const seen = []
+  assert.equal(await client.with({ key: 'k', onEvent: ({ offset }) => seen.push(offset) }).invoke('count'), 'done')
+  assert.deepEqual(seen, [1, 2, 3, 4])
+})
+
 test('a token that is refused in a living connection ends it', async t => {
   const hub = await TestHub.start(t)
   const client = await connected(t, hub)

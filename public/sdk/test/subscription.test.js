@@ -249,6 +249,31 @@ test('a subscription that is left before the hub granted it is let go of when th
   assert.equal(hub.messages.filter(m => m.method === 'unsubscribe').length, hub.messages.filter(m => m.method === 'subscribe').length)
 })
 
+// Ids of subscriptions begin anew with every connection: the old one's may be somebody else's by now.
+test('what was left in the moment of a drop is not taken for another after it', async t => {
+  const hub = await TestHub.start(t)
+  hub.methods.subscribe = ({ stream }, socket) => { // as the hub counts: from s1 on each connection
+    const id = `s${socket.count = (socket.count ?? 0) + 1}`
+    socket.after = () => socket.subscriptions.set(id, stream)
+    return { subscription: id, epoch: 'e1', offset: 0, recovered: true }
+  }
+  const client = await connected(t, hub)
+  const first = client.subscribe('a')
+  const second = client.subscribe('b')
+  await Promise.all([first.ready, second.ready])
+  const [socket] = hub.sockets
+  const closing = new Promise(resolve => client.on('closing', resolve))
+  socket.notify('closing', { reason: 'drain', reconnect: { after: 1 } })
+  await closing
+  const granted = new Promise(resolve => second.on('subscribed', resolve))
+  first.return() // its unsubscribe cannot be sent any more
+  socket.close(1012)
+  await granted
+  await client.invoke('add', 0, 0)
+  hub.publish('b', 'n')
+  assert.equal((await second.next()).value.type, 'n')
+})
+
 test('a signal ends the loop with its reason', async t => {
   const hub = await TestHub.start(t)
   const client = await connected(t, hub)
