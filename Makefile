@@ -46,7 +46,7 @@ test-js: $(NPM_DONE) ## the JavaScript of the bridge, the SDK, the dashboard, th
 	scripts/test-js.sh
 
 powerloss: ## cuts the power of a real ext4 below the store, again and again; needs root and loop devices
-	go test -count=1 -tags powerloss -run PowerLoss -timeout 5m -v ./internal/store
+	go test -count=1 -tags powerloss -run "PowerLoss|DiskThatFails" -timeout 5m -v ./internal/store
 
 test-e2e: $(NPM_DONE) ## the real program, killed and started again, and in a real browser
 	LIVEFN_CHROMIUM="$$(scripts/chromium.sh)" go test -count=1 -timeout 15m ./internal/e2e

@@ -11,7 +11,8 @@ import (
 	"github.com/livefn/livefn/internal/fault"
 )
 
-// Outage is a time in which the store cannot write. Reads go on, from what was committed before.
+// Outage is a time in which the store cannot write. Reads go on, from what was committed before; after a
+// commit that failed they may also show what it held, which is decided, and on disk once the outage ends.
 type Outage struct {
 	Since  time.Time
 	Reason string

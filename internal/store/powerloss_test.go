@@ -64,7 +64,7 @@ func TestWhatWasAcknowledgedSurvivesAPowerLoss(t *testing.T) {
 		cut(t, mount)
 		// What it says from now on does not count: without power nobody says anything, while here a sync
 		// under way may return nil though ext4 cannot finish it any more.
-		_ = child.Process.Kill() // if it did not end by SIGBUS
+		_ = child.Process.Kill()
 		for lines.Scan() {
 		}
 		_ = child.Wait()
