@@ -150,7 +150,7 @@ func (s *Store) commitAll(ctx context.Context) error {
 		if now {
 			s.commitPending()
 		} else {
-			s.refuseOffers()
+			s.refuseOffers(false)
 		}
 		if s.Check() != nil && !waiting {
 			retry.Reset(s.pause)
@@ -212,11 +212,15 @@ func (s *Store) commitPending() {
 	s.recovered()
 }
 
-// refuseOffers tells the offers that wait, and were not tried, that nothing can be written now.
-func (s *Store) refuseOffers() {
-	s.pending = append(s.pending, s.take()...)
-	var refused, kept []write
-	for _, w := range s.pending {
+// refuseOffers tells the offers that came, or all that wait, and were not tried, that nothing can be
+// written now.
+func (s *Store) refuseOffers(all bool) {
+	waiting := s.take()
+	if all {
+		waiting, s.pending = append(s.pending, waiting...), nil
+	}
+	var refused []write
+	for _, w := range waiting {
 		switch {
 		case w.refused != nil:
 			refused = append(refused, w)
@@ -224,10 +228,10 @@ func (s *Store) refuseOffers() {
 			w.refused = s.Check()
 			refused = append(refused, w)
 		default:
-			kept = append(kept, w)
+			s.pending = append(s.pending, w)
 		}
 	}
-	if s.pending = kept; len(refused) > 0 {
+	if len(refused) > 0 {
 		s.finish(refused, nil)
 		s.flush()
 	}

@@ -117,8 +117,8 @@ func (s *Store) reopen(readOnly bool) error {
 	}
 	err := s.change(func(old *badger.DB) (*badger.DB, error) {
 		if old != nil {
-			if err := old.Close(); err != nil { // what was acknowledged is on disk whatever became of the rest
-				s.opts.Log.Warn("close the store to open it again", "error", err)
+			if err := s.closeWithin(old, closePatience); err != nil {
+				return nil, err
 			}
 		}
 		return s.open(readOnly)
@@ -127,6 +127,31 @@ func (s *Store) reopen(readOnly bool) error {
 		s.readOnly, s.doubtful = readOnly, false
 	}
 	return err
+}
+
+// closePatience is how long Badger may take to close on a disk that seems well.
+const closePatience = 30 * time.Second
+
+// errStuck: Badger holds its folder, and nobody can open it but another process.
+var errStuck = errors.New("the store could not be closed to open it again")
+
+// closeWithin closes an engine. Badger tries for ever to write its last table, and cannot be stopped: then
+// the goroutine ends with the process, and nothing more is tried.
+func (s *Store) closeWithin(db *badger.DB, patience time.Duration) error {
+	closed := make(chan error, 1)
+	go func() { closed <- db.Close() }()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	select {
+	case err := <-closed:
+		if err != nil { // what was acknowledged is on disk whatever became of the rest
+			s.opts.Log.Warn("close the store to open it again", "error", err)
+		}
+		return nil
+	case <-limit.C:
+		s.faulted.Store(true)
+		return errStuck
+	}
 }
 
 // open opens Badger in the store's folder.

@@ -108,7 +108,7 @@ func (s *Store) suffer(err error) {
 		s.opts.Log.Error("the store is unavailable: durable work is refused, calls go on", "reason", o.Reason, "error", err)
 	}
 	s.outage.Store(&o)
-	s.refuseOffers()
+	s.refuseOffers(true)
 	var full diskFull
 	if errors.As(err, &full) && !s.readOnly && !s.doubtful && full.free > 4*s.opts.MemTableSize {
 		if err := s.reopen(true); err != nil { // so that no compaction fills what is left
@@ -123,6 +123,8 @@ func plainly(err error) string {
 	switch {
 	case errors.As(err, &full):
 		return full.Error()
+	case errors.Is(err, errFaulted), errors.Is(err, errStuck):
+		return "the disk failed, and the hub must be started again once it is well"
 	case errors.Is(err, syscall.ENOSPC):
 		return "the disk is full"
 	case errors.Is(err, syscall.EDQUOT):

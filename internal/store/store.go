@@ -132,10 +132,10 @@ func (s *Store) Close() error {
 	}
 	s.engine.giveWay()
 	switch {
-	case s.engine.db == nil:
-		return nil
 	case s.doubtful || s.faulted.Load():
 		return errors.New("close the store: its disk fails; what was not acknowledged is lost")
+	case s.engine.db == nil:
+		return nil
 	}
 	if err := s.engine.db.Close(); err != nil {
 		return fmt.Errorf("close the store: %w", err)
