@@ -56,6 +56,14 @@ func (s *Server) table() []route {
 	on("GET", "/v1/functions/{function}/versions", s.listVersions)
 	on("GET", "/v1/functions/{function}/versions/{version}", s.getVersion)
 
+	on("GET", "/v1/triggers", s.listTriggers)
+	on("PUT", "/v1/triggers/{trigger}", s.setTrigger)
+	on("GET", "/v1/triggers/{trigger}", s.getTrigger)
+	on("DELETE", "/v1/triggers/{trigger}", s.deleteTrigger)
+	on("POST", "/v1/triggers/{trigger}/run", s.runTrigger)
+	on("POST", "/v1/triggers/{trigger}/pause", s.pauseTrigger(true))
+	on("POST", "/v1/triggers/{trigger}/resume", s.pauseTrigger(false))
+
 	on("POST", "/v1/admin/tenants", s.createTenant)
 	on("GET", "/v1/admin/tenants", s.listTenants)
 	on("GET", "/v1/admin/tenants/{tenant}", s.getTenant)
@@ -67,6 +75,9 @@ func (s *Server) table() []route {
 	on("POST", "/v1/admin/drain", s.drainHub)
 	on("POST", "/v1/admin/backup", s.backup)
 
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		on(method, "/t/{tenant}/{function}/{…}", s.webhook)
+	}
 	on("GET", "/v1/ws", s.upgrade)
 	on("GET", "/healthz", s.healthz)
 	on("GET", "/readyz", s.readyz)

@@ -41,5 +41,5 @@
 // Where to look next: execution.go has the states, invoke.go a call, durable.go a start, dispatch.go and
 // queue.go who runs when, snapshot.go pauses, sleeps and checkpoints, inbox.go events sent to executions,
 // timer.go what time does, retry.go failures, child.go what functions ask of the hub, recover.go and
-// drain.go the two ends, stream.go and subscription.go who watches.
+// drain.go the two ends, triggers.go what starts by itself, stream.go and subscription.go who watches.
 package hub

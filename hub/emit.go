@@ -2,6 +2,7 @@ package hub
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -109,6 +110,10 @@ func (x *Execution) commitDataLocked(eventType string, data []byte, after func(e
 	} else {
 		more = append(more, x.unwrittenLocked()...)
 	}
+	letter, dead := x.deadLetterOp()
+	if dead {
+		more = append(more, letter)
+	}
 	x.rec.Sent = x.inbox.top
 	r := x.rec
 	enqueue := h.store.Enqueue
@@ -133,6 +138,13 @@ func (x *Execution) commitDataLocked(eventType string, data []byte, after func(e
 				s.end(&h.batch)
 			}
 			x.tell(&r, repliers)
+			if dead {
+				h.spawn(func(ctx context.Context) {
+					if err := h.tellDeadLetter(ctx, x.t, r.ID, string(letter.Value)); err != nil && ctx.Err() == nil {
+						h.log.Error("tell a dead-letter stream", "tenant", x.t.name, "execution", r.ID, "error", err)
+					}
+				})
+			}
 		}
 		if after != nil {
 			after(err)

@@ -86,10 +86,11 @@ type Hub struct {
 	bridges  Bridges
 	epoch    string // of streams that live as long as this process
 
-	ids     *ids
-	tenants *xsync.MapOf[string, *tenant]
-	timers  *timers
-	batch   nodebridge.Batch // what the store's callbacks touched; the committer's alone
+	ids      *ids
+	tenants  *xsync.MapOf[string, *tenant]
+	timers   *timers
+	triggers *triggers
+	batch    nodebridge.Batch // what the store's callbacks touched; the committer's alone
 
 	draining atomic.Bool   // nothing new is accepted or begun
 	ready    chan struct{} // closed once Run has recovered what the last process left
@@ -105,6 +106,7 @@ func New(cfg Config, st *store.Store, registry *tenants.Registry, bridges Bridge
 		cfg: cfg.withDefaults(), log: log, store: st, registry: registry, bridges: bridges, epoch: newEpoch(), ids: newIDs(),
 		tenants: xsync.NewMapOf[string, *tenant](), timers: newTimers(), ready: make(chan struct{}), stop: make(chan struct{}),
 	}
+	h.triggers = newTriggers(h)
 	st.OnCommitted(h.batch.Flush)
 	registry.SetCheck(h.check)
 	registry.OnChange(h.changed)
@@ -121,7 +123,11 @@ func (h *Hub) Run(ctx context.Context) error {
 	if err := h.recover(ctx); err != nil {
 		return err
 	}
+	if err := h.triggers.start(); err != nil {
+		return err
+	}
 	close(h.ready)
+	h.spawn(h.tellDeadLetters)
 	h.spawn(h.watchStore)
 	h.spawn(h.keepStreams)
 	if err := h.runTimers(ctx); err != nil {
@@ -138,12 +144,12 @@ func (h *Hub) Run(ctx context.Context) error {
 // Ready is closed once executions of the last process are recovered.
 func (h *Hub) Ready() <-chan struct{} { return h.ready }
 
-// spawn runs f in a goroutine that Run waits for; its context ends with Run's.
-func (h *Hub) spawn(f func(ctx context.Context)) {
+// spawn runs f in a goroutine that Run waits for; its context ends with Run's. It says whether it was still time to.
+func (h *Hub) spawn(f func(ctx context.Context)) (begun bool) {
 	h.mu.Lock()
 	if h.stopping {
 		h.mu.Unlock()
-		return
+		return false
 	}
 	h.tasks.Add(1)
 	h.mu.Unlock()
@@ -161,6 +167,7 @@ func (h *Hub) spawn(f func(ctx context.Context)) {
 		}()
 		f(ctx)
 	}()
+	return true
 }
 
 func (h *Hub) stopped() bool {
@@ -192,13 +199,21 @@ func (h *Hub) check(ctx context.Context, v *tenants.Version) error {
 	if err != nil {
 		return err
 	}
+	for i, raw := range v.Settings.Triggers {
+		if _, err := declaredTrigger(v.Function, i, raw); err != nil {
+			return fault.New(fault.InvalidRequest, "settings.triggers[%d]: %s", i, fault.From(err).Detail)
+		}
+	}
 	_, err = h.bridges.Load(ctx, v.Tenant, h.tenant(owner).module(v))
 	return err
 }
 
 // changed forgets the routes of a tenant whose functions changed, and the modules of versions that are
-// no longer there.
+// no longer there, and has the triggers that functions declare follow.
 func (h *Hub) changed(name string) {
+	if owner, err := h.registry.Tenant(name); err == nil {
+		h.spawn(func(context.Context) { h.triggers.declare(owner) })
+	}
 	t, ok := h.tenants.Load(name)
 	if !ok {
 		return
@@ -219,6 +234,7 @@ const purgeBatch = 256
 // purge cancels what runs of a tenant that is deleted, and deletes its executions: a later tenant of
 // the same name must not see them.
 func (h *Hub) purge(ctx context.Context, name string) error {
+	h.triggers.remove(name)
 	if t, ok := h.tenants.Load(name); ok {
 		t.live.Range(func(id string, _ *Execution) bool {
 			_, _ = h.Cancel(ctx, t.owner, id) // one that has just ended need not be cancelled

@@ -16,6 +16,9 @@ import (
 //	h/e/<tenant>/<execution>/<u64 offset>       event of an execution's stream (events.go)
 //	h/b/<tenant>/<execution>/<name>             a payload too large for the record
 //	h/k/<tenant>/<idempotency key, hex sha256>  idempotency record, expires after 24 h
+//	h/g/<tenant>/<trigger>                      trigger record (triggers.go)
+//	h/gs/<tenant>/<trigger>                     where a trigger is
+//	h/gd/<tenant>/<execution>                   a dead-letter stream that is to be told of it
 //	h/sj/<tenant>/                              the journal of the tenant's own streams (journalstore.go)
 //	h/sd/<tenant>/<stream>                      a stream whose retention was set
 //	h/se/<tenant>/<stream>/<u64 offset>         event of a durable stream
@@ -64,6 +67,12 @@ func tenantOfJournalKey(k []byte) string {
 	tenant, _ := lastTwo(string(k))
 	return tenant
 }
+func triggerKey(tenant, name string) []byte      { return key("h/g", tenant, name) }
+func triggersPrefix(tenant string) []byte        { return key("h/g", tenant, "") }
+func triggerStateKey(tenant, name string) []byte { return key("h/gs", tenant, name) }
+func deadLetterKey(tenant, id string) []byte     { return key("h/gd", tenant, id) }
+func deadLettersPrefix(tenant string) []byte     { return key("h/gd", tenant, "") }
+
 func journalKey(tenant string) []byte      { return key("h/sj", tenant, "") }
 func streamKey(tenant, name string) []byte { return key("h/sd", tenant, name) }
 func streamsPrefix(tenant string) []byte   { return key("h/sd", tenant, "") }
@@ -82,7 +91,7 @@ func marksPrefix(tenant string) []byte   { return key("h/sm", tenant, "") }
 // tenantPrefixes gives the prefixes of everything that belongs to a tenant, but for timers: one of an
 // execution that is gone does nothing.
 func tenantPrefixes(tenant string) (prefixes [][]byte) {
-	for _, p := range []string{"h/x", "h/f", "h/q", "h/e", "h/b", "h/k", "h/c", "h/i", "h/sd", "h/se", "h/sl", "h/st", "h/sm"} {
+	for _, p := range []string{"h/x", "h/f", "h/q", "h/e", "h/b", "h/k", "h/c", "h/i", "h/g", "h/gs", "h/gd", "h/sd", "h/se", "h/sl", "h/st", "h/sm"} {
 		prefixes = append(prefixes, key(p, tenant, ""))
 	}
 	return append(prefixes, journalKey(tenant))
