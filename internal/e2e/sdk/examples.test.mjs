@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import React from 'react'
 import { create } from 'react-test-renderer'
 import { useEvents, useStatus } from '../../../public/sdk/examples/use-livefn.js'
-import { client, http } from './helpers.mjs'
+import { client, http, url } from './helpers.mjs'
 
 /** Runs an example; until(pattern) waits for what it prints. */
 function run (t, name, args, options) {
@@ -35,6 +35,25 @@ function run (t, name, args, options) {
   })
   return program
 }
+
+test('what the README of the SDK begins with works as it stands', async t => {
+  const readme = readFileSync(new URL('../../../public/sdk/README.md', import.meta.url), 'utf8')
+  const [, block] = /```js\n(import.*?)```/s.exec(readme)
+  const text = block
+    .replace("'livefn'", JSON.stringify(new URL('../../../public/sdk/livefn.js', import.meta.url).href))
+    .replace('http://localhost:8080', url)
+    .replace(/(?<=\)) …/, ' { console.log(event.stream, event.data); break }')
+  assert.ok(!text.replace(/\/\/.*/g, '').includes('…'), 'something is left out that this test does not know')
+  await http('PUT', '/v1/functions/import', { source: "module.exports = (rows, hub) => { hub.emit('progress', rows.length); return rows.length }" })
+  const flags = globalThis.WebSocket ? [] : ['--experimental-websocket', '--no-warnings']
+  const program = `const token = process.env.LIVEFN_KEY, rows = ['a', 'b']\n${text}\nhub.close()`
+  const child = spawn(process.execPath, [...flags, '--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'pipe'] })
+  t.after(() => child.kill('SIGKILL'))
+  let out = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', data => { out += data })
+  assert.deepEqual(await once(child, 'close'), [0, null], out)
+  assert.match(out, /progress 2[\s\S]*orders\./)
+})
 
 test('a service handles each order once, also those that came while it did not run', async t => {
   const file = join(mkdtempSync(join(tmpdir(), 'livefn-')), 'position.json')

@@ -51,3 +51,23 @@ test('calls whose token is on its way are answered when the connection drops', a
   await assert.rejects(client.invoke('add', 1, 2), { code: 'connection_lost' })
   await status(client, 'open')
 })
+
+// A session whose token runs out is asked for a newer one instead of being cut.
+test('a hub that says that the token runs out is given a new one, on the same connection', async t => {
+  const hub = await TestHub.start(t)
+  let connections = 0
+  hub.on('connection', () => connections++)
+  let asked = 0
+  const client = await connected(t, hub, {
+    token: () => {
+      if (++asked === 2) throw new Error('the server that makes tokens is away')
+      return 'secret'
+    }
+  })
+  const failed = []
+  client.on('renewal_failed', error => failed.push(error.message))
+  const renewed = new Promise(resolve => hub.on('message', ({ method }) => { if (method === 'auth') resolve() }))
+  ;[...hub.sockets][0].notify('expiring', {})
+  await renewed
+  assert.deepEqual([asked, connections, failed], [3, 1, ['the server that makes tokens is away']])
+})
