@@ -40,8 +40,9 @@ export class Calls {
    * notification right behind it finds what it belongs to. again: safe to send a second time after
    * a reconnect. attached: the hub keeps the answer, so it waits for a connection as long as it takes.
    * quick: answered at once, so it may share a batch. here: means something on this connection only, so it
-   * is never sent on another. begins: begins an execution, which a hub that drains does not. event(event): told the events of the execution that it runs. Gives the call:
-   * forget() drops it, tried says whether the hub may have it.
+   * is never sent on another. begins: begins an execution, which a hub that drains does not. event(event):
+   * told the events of the execution that it runs. Gives the call: forget() drops it, tried says whether the
+   * hub may have it.
    */
   request (method, params, done, { again = false, attached = false, quick = false, here = false, begins = false, event } = {}) {
     const id = ++this.#id
@@ -86,9 +87,8 @@ export class Calls {
         this.#take(id)
         call.done(error.code === 'payload_too_large' ? new LivefnError('connection_lost', error.message) : error)
       } else {
-        const was = call.sent
         call.sent = false
-        this.#queue(call, was && call.attached ? Infinity : undefined)
+        this.#queue(call, call.tried && call.attached ? Infinity : undefined)
       }
     }
   }

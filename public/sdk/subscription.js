@@ -24,7 +24,8 @@ export const transitions = {
   closed: {}
 }
 
-const RETRY = new Set(['overloaded', 'rate_limited', 'storage_unavailable'])
+const LATER = new Set(['overloaded', 'rate_limited', 'storage_unavailable']) // is asked again after a while
+const NEXT = new Set(['connection_lost', 'connection_failed', 'drained']) // is asked again with the next connection
 
 export class Subscription extends Emitter {
   state = 'idle'
@@ -180,8 +181,8 @@ export class Subscription extends Emitter {
 
   #refused (error) {
     if (!this.#step('lost')) return
-    if (error.code === 'connection_lost') return // it is asked again with the next connection
-    if (!RETRY.has(error.code)) return this.finish(error)
+    if (NEXT.has(error.code)) return
+    if (!LATER.has(error.code)) return this.finish(error)
     this.#timer = setTimeout(() => this.ask(), backoff(this.#retries++, { base: 500 }))
   }
 

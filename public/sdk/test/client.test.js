@@ -160,6 +160,25 @@ test('a call with a key is sent again with the same key', async t => {
   assert.deepEqual(keys, ['order-7', 'order-7'])
 })
 
+// connection_failed says that nothing was done, which nobody knows of a call that the hub had.
+test('a call with a key that the hub had waits for a connection as long as it takes', async t => {
+  const hub = await TestHub.start(t)
+  let calls = 0
+  hub.functions.charge = () => ++calls === 1 ? SILENT : 'charged'
+  const client = await connected(t, hub, { timeout: 20, delay: () => 5 })
+  const charged = client.with({ key: 'order-7' }).invoke('charge')
+  await client.list().catch(() => {}) // the hub has it
+  const lost = status(client, 'reconnecting')
+  await hub.stop()
+  await lost
+  await assert.rejects(client.invoke('add', 1, 2), { code: 'connection_failed' })
+  await assert.rejects(client.invoke('add', 1, 2), { code: 'connection_failed' })
+  const { port } = hub
+  const next = await TestHub.start(t, { port })
+  next.functions.charge = hub.functions.charge
+  assert.equal(await charged, 'charged')
+})
+
 test('an aborted call rejects with the reason and cancels its execution', async t => {
   const hub = await TestHub.start(t)
   const abort = new AbortController()

@@ -249,6 +249,19 @@ test('a subscription that is left before the hub granted it is let go of when th
   assert.equal(hub.messages.filter(m => m.method === 'unsubscribe').length, hub.messages.filter(m => m.method === 'subscribe').length)
 })
 
+test('a subscription that a draining hub does not take is asked of its successor', async t => {
+  const hub = await TestHub.start(t)
+  const { subscribe } = hub.methods
+  hub.methods.subscribe = () => { throw rpcError('drained', 'The hub takes nothing new.') }
+  const client = await connected(t, hub)
+  const orders = client.subscribe('orders')
+  await client.invoke('add', 0, 0)
+  hub.methods.subscribe = subscribe
+  hub.drop()
+  await orders.ready
+  assert.equal(orders.state, 'live')
+})
+
 // Ids of subscriptions begin anew with every connection: the old one's may be somebody else's by now.
 test('what was left in the moment of a drop is not taken for another after it', async t => {
   const hub = await TestHub.start(t)
