@@ -185,10 +185,14 @@ func (j *journal) subscribe(sub *Subscription, since Since) error {
 	sub.start, sub.recovered = Position{h.epochLocked(), place}, recovered && (!sub.live || since.Position == nil)
 	sub.journal = true
 	joined := j.joinLocked(sub, h, place, &b)
+	var r round
+	if !joined {
+		r = roundLocked(h, place)
+	}
 	j.mu.Unlock()
 	b.Flush()
 	if !joined {
-		j.t.hub.spawn(func(ctx context.Context) { j.replay(ctx, sub, h, place) })
+		j.t.hub.spawn(func(ctx context.Context) { j.replay(ctx, sub, h, place, r) })
 	}
 	return nil
 }
@@ -223,26 +227,26 @@ func (j *journal) joinLocked(sub *Subscription, h history, place uint64, b *node
 	return true
 }
 
+// round is what there is at one moment after a place.
+type round struct {
+	top, stored uint64   // places: of the newest event; up to which the store has to be read
+	kept        []*Event // what memory has besides
+}
+
+func roundLocked(h history, place uint64) round {
+	top := h.topLocked()
+	stored := min(h.storedLocked(), top)
+	return round{top, stored, h.keptLocked(place, stored)}
+}
+
 // replay delivers history at the subscriber's pace until it can join the live events. What memory has is
 // held from the beginning of a round, so that only a subscriber that is slower than its streams' history
 // is long loses something; then the subscription ends, and says so.
-func (j *journal) replay(ctx context.Context, sub *Subscription, h history, place uint64) {
+func (j *journal) replay(ctx context.Context, sub *Subscription, h history, place uint64, r round) {
 	var b nodebridge.Batch
 	defer func() { b.Flush() }()
 	for !sub.isClosed() {
-		j.mu.Lock()
-		if j.joinLocked(sub, h, place, &b) {
-			j.mu.Unlock()
-			return
-		}
-		if h.lostLocked(place, false) {
-			j.mu.Unlock()
-			sub.fellBehind(&b)
-			return
-		}
-		top, stored := h.topLocked(), min(h.storedLocked(), h.topLocked())
-		kept := h.keptLocked(place, stored)
-		j.mu.Unlock()
+		kept, stored, top := r.kept, r.stored, r.top
 		for place < top && !sub.isClosed() {
 			if err := sub.to.Room(ctx); err != nil {
 				sub.Close()
@@ -272,6 +276,18 @@ func (j *journal) replay(ctx context.Context, sub *Subscription, h history, plac
 			}
 			place = at
 		}
+		j.mu.Lock()
+		if h.lostLocked(place, false) { // before it joins: what is left then is not all
+			j.mu.Unlock()
+			sub.fellBehind(&b)
+			return
+		}
+		if j.joinLocked(sub, h, place, &b) {
+			j.mu.Unlock()
+			return
+		}
+		r = roundLocked(h, place)
+		j.mu.Unlock()
 	}
 }
 
@@ -314,9 +330,9 @@ func (j *journal) history(pattern string, wild bool, since Since, limit int) (Ev
 	place, recovered := h.startLocked(since)
 	_, hubs := patternScope(pattern)
 	page.Lost = !recovered || hubs && since.Position != nil
-	top, stored := h.topLocked(), min(h.storedLocked(), h.topLocked())
-	kept := h.keptLocked(place, stored)
+	r := roundLocked(h, place)
 	j.mu.Unlock()
+	top, stored, kept := r.top, r.stored, r.kept
 	for place < top && len(page.Events) < limit {
 		var evs []*Event
 		at := top

@@ -107,7 +107,7 @@ func New(cfg Config, st *store.Store, registry *tenants.Registry, bridges Bridge
 		tenants: xsync.NewMapOf[string, *tenant](), timers: newTimers(), ready: make(chan struct{}), stop: make(chan struct{}),
 	}
 	h.triggers = newTriggers(h)
-	st.OnCommitted(h.batch.Flush)
+	st.OnCommitted(func() { h.flushAside(&h.batch) })
 	registry.SetCheck(h.check)
 	registry.OnChange(h.changed)
 	registry.OnDelete(h.purge)
@@ -168,6 +168,22 @@ func (h *Hub) spawn(f func(ctx context.Context)) (begun bool) {
 		f(ctx)
 	}()
 	return true
+}
+
+// flushInline is the number of connections that the store's committer, or a bridge's reader, writes itself.
+const flushInline = 64
+
+// flushAside flushes b for a goroutine that others wait for: a crowd of subscribers is written by another.
+func (h *Hub) flushAside(b *nodebridge.Batch) {
+	if b.Len() <= flushInline {
+		b.Flush()
+		return
+	}
+	crowd := *b
+	*b = nodebridge.Batch{}
+	if !h.spawn(func(context.Context) { crowd.Flush() }) {
+		crowd.Flush()
+	}
 }
 
 func (h *Hub) stopped() bool {

@@ -77,7 +77,9 @@ func (j *journal) publish(ctx context.Context, name string, pubs []Publication) 
 	if err := j.open(); err != nil {
 		return Position{}, err
 	}
-	e, err := j.submit(name, pubs, nil)
+	var b nodebridge.Batch
+	e, err := j.submit(name, pubs, nil, &b)
+	b.Flush()
 	if err == nil {
 		err = e.wait(ctx, j.t.hub.cfg.StoreWait)
 	}
@@ -88,9 +90,8 @@ func (j *journal) publish(ctx context.Context, name string, pubs []Publication) 
 }
 
 // submit accepts pubs and never blocks. The journal must be open. told, if not nil, is called with how it
-// ended, unless submit gives an error; it must not block.
-func (j *journal) submit(name string, pubs []Publication, told func(Position, error)) (*entry, error) {
-	var b nodebridge.Batch
+// ended, unless submit gives an error; it must not block. b collects what is to be flushed now.
+func (j *journal) submit(name string, pubs []Publication, told func(Position, error), b *nodebridge.Batch) (*entry, error) {
 	j.mu.Lock()
 	s, err := j.streamLocked(name)
 	if err == nil {
@@ -112,11 +113,10 @@ func (j *journal) submit(name string, pubs []Publication, told func(Position, er
 		e.settled = true
 		j.pushLocked(e)
 	default:
-		j.publishLocked(e, &b)
+		j.publishLocked(e, b)
 	}
 	now := e.done == nil && !e.settled
 	j.mu.Unlock()
-	b.Flush()
 	if now && told != nil {
 		told(e.pos, e.err)
 	}
@@ -138,19 +138,23 @@ func (j *journal) whenOpen(f func(error)) {
 	if !first {
 		return
 	}
-	j.t.hub.spawn(func(context.Context) {
-		err := j.open()
-		for more := true; more; {
-			j.mu.Lock()
-			f := j.waiting[0]
-			j.mu.Unlock()
-			f(err)
-			j.mu.Lock()
-			j.waiting = j.waiting[1:] // it stayed there so that what comes meanwhile waits behind it
-			more = len(j.waiting) > 0
-			j.mu.Unlock()
-		}
-	})
+	if !j.t.hub.spawn(func(context.Context) { j.callWaiting(j.open()) }) {
+		j.callWaiting(fault.New(fault.Drained, "The hub is shutting down."))
+	}
+}
+
+// callWaiting calls those who wait for open, also those who come meanwhile.
+func (j *journal) callWaiting(err error) {
+	for more := true; more; {
+		j.mu.Lock()
+		f := j.waiting[0]
+		j.mu.Unlock()
+		f(err)
+		j.mu.Lock()
+		j.waiting = j.waiting[1:] // it stayed there so that what comes meanwhile waits behind it
+		more = len(j.waiting) > 0
+		j.mu.Unlock()
+	}
 }
 
 // mayLocked says whether n events can be accepted.

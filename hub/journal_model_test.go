@@ -248,7 +248,11 @@ func (m *journalModel) resume() {
 }
 
 func (m *journalModel) trim() {
-	m.w.hub.tenant(m.w.owner).journal.sweep(context.Background(), now())
+	j := m.w.hub.tenant(m.w.owner).journal
+	if err := j.open(); err != nil {
+		m.rt.Fatal(err)
+	}
+	j.sweep(context.Background(), now())
 	for _, s := range m.streams {
 		if s.Durable {
 			s.cut(s.MaxEvents)
@@ -299,6 +303,12 @@ func (m *journalModel) check() {
 		if s.sub == nil {
 			continue
 		}
+		j := m.w.hub.tenant(m.w.owner).journal
+		eventually(m.rt, s.pattern+" does not join", func() bool { // before that, what memory drops would be a loss
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			return s.sub.joined
+		})
 		for {
 			s.mu.Lock()
 			got, ended := slices.Clone(s.got), s.ended

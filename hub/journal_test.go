@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -278,4 +279,81 @@ func TestWhileTheDiskTakesNothingStreamsInMemoryGoOn(t *testing.T) {
 	equal(t, "recovered what memory had", sub.Recovered(), false)
 	_, sub = w.watch("d.>", Since{Position: &start})
 	equal(t, "recovered what is on disk", sub.Recovered(), true)
+}
+
+// A crowd of subscribers must not hold up the committer, which everybody's writes wait for.
+func TestACrowdIsNotFlushedByTheCommitter(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	w.durable("d", Retention{})
+	const crowd = flushInline + 1
+	gate, flushed := make(chan struct{}), make(chan struct{}, crowd)
+	for range crowd {
+		if _, err := w.hub.Subscribe(w.owner, "d", Since{}, &gated{gate, flushed}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.say("d", 1)
+	w.say("other", 1) // its mark goes through the committer
+	close(gate)
+	for range crowd {
+		<-flushed
+	}
+}
+
+// gated is a Subscriber whose flush waits for a gate.
+type gated struct{ gate, flushed chan struct{} }
+
+func (g *gated) Deliver(_ *Subscription, _ []*Event, b *nodebridge.Batch) { b.Add(g) }
+func (g *gated) Room(context.Context) error                               { return nil }
+func (g *gated) Ended(*Subscription, *nodebridge.Batch)                   {}
+func (g *gated) Flush()                                                   { <-g.gate; g.flushed <- struct{}{} }
+
+// reluctant is a Subscriber that has room only when the test says so.
+type reluctant struct {
+	*watcher
+	room chan struct{}
+}
+
+func (r *reluctant) Room(ctx context.Context) error {
+	select {
+	case <-r.room:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Who reads history more slowly than it goes must be told, and not be given what is left as if it were all.
+func TestASubscriberWhoseHistoryGoesWhileItReadsIsToldSo(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	w.durable("x.d", Retention{})
+	if _, err := w.hub.SetStream(context.Background(), w.owner, "x.m", Retention{MaxEvents: 5}); err != nil {
+		t.Fatal(err)
+	}
+	w.say("x.m", 0)
+	pubs := slices.Repeat([]Publication{{Type: "n", Data: json.RawMessage(`1`)}}, 2*durableRingEvents)
+	if _, err := w.hub.PublishAll(context.Background(), w.owner, "x.d", pubs); err != nil {
+		t.Fatal(err)
+	}
+	to := &reluctant{newWatcher(), make(chan struct{})}
+	sub, err := w.hub.Subscribe(w.owner, "x.>", Since{Start: true}, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 {
+		w.say("x.m", 1+i)
+	}
+	close(to.room)
+	<-to.ended
+	var last Position
+	for n := range 1 + len(pubs) { // what there was when it came is delivered
+		ev := <-to.got
+		last, _ = sub.PositionOf(ev)
+		if n == 0 && ev.Stream != "x.m" {
+			t.Errorf("first came %s", ev.Stream)
+		}
+	}
+	equal(t, "behind", []any{sub.Behind(), len(to.got)}, []any{true, 0})
+	_, sub = w.watch("x.>", Since{Position: &last})
+	equal(t, "recovered", sub.Recovered(), false)
 }

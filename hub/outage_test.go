@@ -7,8 +7,12 @@ import (
 	"github.com/livefn/livefn/internal/fault"
 )
 
-// eventually waits until f holds; the store's watch of the disk tells nobody.
-func eventually(t *testing.T, what string, f func() bool) {
+// eventually waits until f holds, for what tells nobody, as the store's watch of the disk. t may be rapid's.
+func eventually(t interface {
+	Helper()
+	Fatal(...any)
+}, what string, f func() bool,
+) {
 	t.Helper()
 	tick, end := time.NewTicker(5*time.Millisecond), time.After(20*time.Second)
 	defer tick.Stop()

@@ -85,8 +85,10 @@ func (t *tenant) publishThen(stream string, pub Publication, told func(Position,
 		return
 	}
 	t.journal.whenOpen(func(err error) {
+		var b nodebridge.Batch
 		if err == nil {
-			_, err = t.journal.submit(stream, []Publication{pub}, told)
+			_, err = t.journal.submit(stream, []Publication{pub}, told, &b)
+			t.hub.flushAside(&b)
 		}
 		if err != nil {
 			told(Position{}, err)

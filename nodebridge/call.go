@@ -28,6 +28,9 @@ type Batch struct{ list []Flusher }
 // Add has f.Flush called at the end of the chunk. The caller sees to it that f is added once a chunk.
 func (b *Batch) Add(f Flusher) { b.list = append(b.list, f) }
 
+// Len gives the number of flushers that were added.
+func (b *Batch) Len() int { return len(b.list) }
+
 // Flush calls every flusher that was added, and forgets them.
 func (b *Batch) Flush() {
 	for i, f := range b.list {
