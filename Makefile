@@ -10,6 +10,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 GOLANGCI_VERSION := v2.15.0
 NODE_MAJOR       := 20
 FUZZTIME         ?= 10s
+DURATION         ?= 10m
+SEED             ?=
 
 GOLANGCI := .tools/golangci-lint-$(GOLANGCI_VERSION)
 NPM_DONE := node_modules/.package-lock.json
@@ -18,9 +20,9 @@ NPM_DONE := node_modules/.package-lock.json
 export GOFLAGS := -buildvcs=false
 
 GO_SOURCES := $(shell find . -name node_modules -prune -o -name .git -prune -o -path ./data -prune -o -name '*.go' -print)
-GO_UNITS   = $$(go list ./... | grep -v '/internal/e2e$$')
+GO_UNITS   = $$(go list ./... | grep -vE '/internal/(e2e|torture)$$')
 
-.PHONY: help run build powerloss test check lint lint-go lint-js fmt test-go test-js test-e2e race fuzz bench tools clean
+.PHONY: help run build powerloss torture test check lint lint-go lint-js fmt test-go test-js test-e2e race fuzz bench tools clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -49,7 +51,10 @@ powerloss: ## cuts the power of a real ext4 below the store, again and again; ne
 	go test -count=1 -tags powerloss -run "PowerLoss|DiskThatFails" -timeout 5m -v ./internal/store
 
 test-e2e: $(NPM_DONE) ## the real program, killed and started again, and in a real browser
-	LIVEFN_CHROMIUM="$$(scripts/chromium.sh)" go test -count=1 -timeout 15m ./internal/e2e
+	LIVEFN_CHROMIUM="$$(scripts/chromium.sh)" go test -count=1 -timeout 15m ./internal/e2e ./internal/torture
+
+torture: ## kill hub and bridges for DURATION (10m), and check every promise; SEED replays a run's decisions
+	LIVEFN_TORTURE=$(DURATION) LIVEFN_SEED=$(SEED) go test -count=1 -v -timeout 0 ./internal/torture
 
 fuzz: ## each fuzz test for FUZZTIME (10s)
 	scripts/fuzz.sh $(FUZZTIME)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/livefn/livefn/internal/crash"
 	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/nodebridge"
 )
@@ -33,6 +34,7 @@ func (h *Hub) Drain(ctx context.Context) (d Drained) {
 	tick := time.NewTicker(drainLook)
 	defer tick.Stop()
 	left := h.askToPause(asked, most)
+	crash.At(crash.DrainAsked)
 	for ; len(left) > 0 && ctx.Err() == nil; left = h.askToPause(asked, most) {
 		select {
 		case <-tick.C:

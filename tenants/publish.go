@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/livefn/livefn/internal/crash"
 	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/internal/store"
 )
@@ -150,6 +151,7 @@ func (r *Registry) place(dir, final string) error {
 	if err := flush(dir); err != nil {
 		return fmt.Errorf("sync the version's files: %w", err)
 	}
+	crash.At(crash.PublishBuilt)
 	if err := os.Rename(dir, final); err != nil {
 		return fmt.Errorf("move the version into place: %w", err)
 	}
@@ -158,6 +160,7 @@ func (r *Registry) place(dir, final string) error {
 			return fmt.Errorf("sync the tenant's folder: %w", err)
 		}
 	}
+	crash.At(crash.PublishPlaced)
 	return nil
 }
 

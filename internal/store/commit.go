@@ -9,6 +9,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/livefn/livefn/internal/crash"
 	"github.com/livefn/livefn/internal/fault"
 )
 
@@ -285,6 +286,7 @@ func (s *Store) commitGroup(queue []write) (n int, err error) {
 			}
 		}
 	}
+	crash.At(crash.StoreBegin)
 	if err := s.sync(txn); err != nil {
 		s.doubtful = true
 		for i := range queue[:n] {
@@ -292,6 +294,7 @@ func (s *Store) commitGroup(queue []write) (n int, err error) {
 		}
 		return 0, err
 	}
+	crash.At(crash.StoreCommitted)
 	s.finish(queue[:n], nil)
 	return n, nil
 }
@@ -353,6 +356,7 @@ func (s *Store) finish(ws []write, err error) {
 			w.done(w.refused)
 		default:
 			w.done(err)
+			crash.At(crash.StoreTold)
 		}
 	}
 }
