@@ -53,7 +53,7 @@ func newHub(program, home string, crashes func() string) (*hub, error) {
 
 // run keeps the hub running until stop.
 func (h *hub) run() error {
-	defer h.log.Close()
+	defer func() { _ = h.log.Close() }()
 	for {
 		h.mu.Lock()
 		if h.over {
@@ -143,7 +143,7 @@ func (h *hub) ask(ctx context.Context, key, method, path string, body any, heade
 	if err != nil {
 		return answer{}, err
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	b, err := io.ReadAll(res.Body)
 	return answer{res.StatusCode, b}, err
 }
@@ -177,7 +177,7 @@ func lines(path string) (notes []note, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	for sc := bufio.NewScanner(f); sc.Scan(); {
 		var n note
 		if err := json.Unmarshal(sc.Bytes(), &n); err != nil {
