@@ -32,7 +32,7 @@ export default [
     languageOptions: { sourceType: 'module', globals: globals.nodeBuiltin }
   },
   {
-    files: ['internal/samples/**/*.js', 'loadtest/**/*.js'],
+    files: ['internal/samples/**/*.js', 'loadtest/**/*.js', 'internal/torture/**/*.js'],
     languageOptions: { sourceType: 'commonjs', globals: globals.node }
   },
   {
