@@ -258,7 +258,7 @@ type state struct {
 	State   string
 	Attempt int
 	Pause   *struct{ Reason string }
-	Error   any
+	Error   *struct{ Code, Message string }
 }
 
 func (x *torturer) get(ctx context.Context, id string) (s state) {
@@ -293,6 +293,8 @@ func (x *torturer) end(ctx context.Context, v *victim) {
 		switch {
 		case s.State == "succeeded":
 			return
+		case s.State == "failed" && s.Error != nil && s.Error.Code == "bridge_lost": // killed six times in a row
+			_, _ = x.h.ask(ctx, x.key, "POST", "/v1/executions/"+v.id+"/retry", nil)
 		case s.State == "failed" || s.State == "cancelled" || s.State == "":
 			x.t.Errorf("%s (%s) %v is %s: %v", v.name, v.id, v.plan, s.State, s.Error)
 			return
