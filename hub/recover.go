@@ -36,6 +36,9 @@ func (h *Hub) recover(ctx context.Context) error {
 		}
 		x.mu.Lock()
 		queued := x.rec.State == Queued
+		if queued && x.rec.NotBefore > 0 && x.rec.Timer == 0 {
+			x.commitLocked("", nil) // of a format without timers: this gives it one
+		}
 		if x.rec.State == Running || x.rec.State == Pausing {
 			x.againLocked(0, nil) // not counted as lost: a stop of the hub is not the function's doing
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/store"
 	"github.com/livefn/livefn/internal/units"
 	"github.com/livefn/livefn/nodebridge"
 	"github.com/livefn/livefn/tenants"
@@ -297,5 +298,27 @@ func TestEndedExecutionsAreForgottenInTime(t *testing.T) {
 		if s := w.view(id)["state"]; s != "succeeded" {
 			t.Errorf("%s is %v", id, s)
 		}
+	}
+}
+
+// The first programs kept delayed starts in memory, and had no timers in the store.
+func TestADelayedStartOfAFormatWithoutTimersGetsOne(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	v, err := w.hub.Start(bg, w.owner, &Request{Function: "f", Args: []byte(`[1]`), Delay: 600 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := *v.r
+	at := r.Timer
+	r.Timer = 0
+	if err := w.store.Commit(bg,
+		store.Op{Key: executionKey("acme", r.ID), Value: encodeRecord(&r)},
+		store.Op{Key: queuedKey("acme", r.ID)},
+		store.Op{Key: timerKey(at, "acme", r.ID), Delete: true}); err != nil {
+		t.Fatal(err)
+	}
+	w = w.restart()
+	if r := w.bridges.wait(t); r.args != `[1]` {
+		t.Errorf("it ran with %s", r.args)
 	}
 }

@@ -73,6 +73,8 @@ type torturer struct {
 	dir  string // of the journals
 	seed uint64
 
+	readers sync.WaitGroup
+
 	mu      sync.Mutex // guards all below
 	victims []*victim
 	kills   map[string]int
@@ -117,6 +119,7 @@ func torment(t *testing.T, program, home string, seed uint64, length time.Durati
 	mu.Unlock()
 	workers.Wait()
 	x.finish(ctx)
+	x.readers.Wait()
 	x.check(ctx)
 	h.stop()
 	if err := <-ended; err != nil {
@@ -160,6 +163,39 @@ func (x *torturer) put(ctx context.Context, path string, body any) {
 	a, err := x.h.insist(ctx, x.key, "PUT", path, body)
 	if err != nil || a.status >= 300 {
 		x.t.Errorf("PUT %s: %d %s, %v", path, a.status, a.body, err)
+	}
+}
+
+// follow reads an execution's events as they come, over all the kills, from the position that it has.
+func (x *torturer) follow(ctx context.Context, id string) {
+	want, since := uint64(1), ""
+	for ctx.Err() == nil {
+		a, err := x.h.insist(ctx, x.key, "GET", "/v1/executions/"+id+"/events?limit=3&since="+since, nil)
+		var page struct {
+			Epoch  string
+			Events []struct {
+				Offset uint64
+				Type   string
+			}
+		}
+		if err != nil || a.status != http.StatusOK || json.Unmarshal(a.body, &page) != nil {
+			x.t.Errorf("follow %s: %d %s, %v", id, a.status, a.body, err)
+			return
+		}
+		for _, ev := range page.Events {
+			if ev.Offset != want {
+				x.t.Errorf("%s: a reader got event %d for %d", id, ev.Offset, want)
+				return
+			}
+			want++
+			since = fmt.Sprintf("%s:%d", page.Epoch, ev.Offset)
+			if ev.Type == "execution.succeeded" {
+				return
+			}
+		}
+		if len(page.Events) == 0 {
+			pause(ctx, 20*time.Millisecond)
+		}
 	}
 }
 
@@ -225,6 +261,9 @@ func (x *torturer) work(rough, ctx context.Context, worker int) {
 		x.mu.Lock()
 		x.victims = append(x.victims, v)
 		x.mu.Unlock()
+		if n%8 == 0 {
+			x.readers.Go(func() { x.follow(ctx, v.id) })
+		}
 		// One that waits at its end hears all notes before; it must not be let go while they are sent.
 		notes := v.plan[len(v.plan)-1] == "wait" && random.IntN(2) == 0
 		for range random.IntN(6) {
