@@ -27,6 +27,6 @@ test('the types are found however one resolves them', () => tool('attw', '--pack
 test('what is published is the modules, the types and the README', async () => {
   const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: here('..') })
   const [{ files }] = JSON.parse(stdout)
-  const wanted = /^(livefn\.d\.ts|README\.md|LICENSE|package\.json|[a-z]+\.js)$/
+  const wanted = /^((livefn|webhook)\.d\.ts|README\.md|LICENSE|package\.json|[a-z]+\.js)$/
   assert.deepEqual(files.map(file => file.path).filter(path => !wanted.test(path)), [])
 })
