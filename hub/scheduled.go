@@ -92,6 +92,18 @@ func (l *liveTrigger) due(sched *schedule, at time.Time) (next time.Time, left i
 	return next, left
 }
 
+// from is the time after which runs are due.
+func (l *liveTrigger) from(handled int64) time.Time {
+	from := time.UnixMilli(handled)
+	if l.tr.Start != nil && l.tr.Start.After(from) {
+		from = l.tr.Start.Add(-time.Nanosecond)
+	}
+	if old := time.Now().Add(-30 * 24 * time.Hour); from.Before(old) {
+		return old // nobody makes up for what is older
+	}
+	return from
+}
+
 // runOnce makes the run that was due at a time, as the overlap policy has it.
 func (l *liveTrigger) runOnce(ctx context.Context, due time.Time) error {
 	last := l.current().Last
