@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/valyala/fasthttp"
@@ -45,6 +46,18 @@ func (p *publication) read(ctx *fasthttp.RequestCtx) (out tenants.Publication, e
 	return out, nil
 }
 
+// publication reads what is published: JSON, or the tarball that npm pack makes.
+func (s *Server) publication(ctx *fasthttp.RequestCtx) (tenants.Publication, error) {
+	kind, _, _ := strings.Cut(string(ctx.Request.Header.ContentType()), ";")
+	switch strings.ToLower(strings.TrimSpace(kind)) {
+	case "application/gzip", "application/x-gzip", "application/x-tgz", "application/tar+gzip":
+		files, err := s.tenants.Tarball(ctx.PostBody())
+		return tenants.Publication{Files: files}, err
+	default:
+		return new(publication).read(ctx)
+	}
+}
+
 // published is the answer to a publish.
 type published struct {
 	Name      string               `json:"name"`
@@ -68,7 +81,7 @@ func (s *Server) publish(ctx *fasthttp.RequestCtx, args []string) error {
 	if err != nil {
 		return err
 	}
-	pub, err := new(publication).read(ctx)
+	pub, err := s.publication(ctx)
 	if err != nil {
 		return err
 	}

@@ -324,8 +324,9 @@ func TestPublishReadsTheProjectAndLeavesSecretsOut(t *testing.T) {
 		"index.js": text("x"), "lib/a.js": text("y"), "test/a.test.js": text("z"), "package.json": text(`{"name":"@acme/thing"}`),
 		"node_modules/x/index.js": text("n"), "lib/node_modules/y.js": text("n"), ".git/HEAD": text("ref"), ".DS_Store": text("\x00"),
 		".env": text("SECRET=1"), ".env.production": text("SECRET=2"), ".npmrc": text("token"),
+		"icon.png": text("\x00\xff"),
 	})
-	want := map[string]string{"index.js": "x", "lib/a.js": "y", "test/a.test.js": "z", "package.json": `{"name":"@acme/thing"}`}
+	want := map[string][]byte{"index.js": []byte("x"), "lib/a.js": []byte("y"), "test/a.test.js": []byte("z"), "package.json": []byte(`{"name":"@acme/thing"}`), "icon.png": []byte("\x00\xff")}
 	if err != nil || fmt.Sprint(files) != fmt.Sprint(want) || len(left) != 3 {
 		t.Errorf("%v, left out %v, %v", files, left, err)
 	}
@@ -333,7 +334,6 @@ func TestPublishReadsTheProjectAndLeavesSecretsOut(t *testing.T) {
 		t.Errorf("%q %v", name, err)
 	}
 	for name, dir := range map[string]fstest.MapFS{
-		"binary": {"a.wasm": text("\x00asm")},
 		"empty":  {"node_modules/x.js": text("")},
 		"over":   {"a.json": text(strings.Repeat("x", maxBytes+1))},
 		"plain":  {"link": {Mode: os.ModeSymlink}},

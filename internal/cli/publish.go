@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,7 +17,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/livefn/livefn/internal/client"
 )
@@ -45,7 +47,11 @@ func (c *publishCmd) Run(ctx context.Context, s *session) error {
 		}
 	}
 	var result json.RawMessage
-	body := map[string]any{"files": files}
+	tarball, err := pack(files)
+	if err != nil {
+		return fmt.Errorf("pack %s: %w", c.Dir, err)
+	}
+	body := client.Raw{Type: "application/gzip", Content: tarball}
 	err = s.hub.Stream(ctx, http.MethodPut, "/v1/functions/"+url.PathEscape(name), body, "", func(m client.Message) error {
 		switch m.Type {
 		case "log":
@@ -95,8 +101,8 @@ func (c *publishCmd) Run(ctx context.Context, s *session) error {
 
 // readProject reads the files to publish, and lists what it left out on purpose. Settings for secrets
 // are the function's env: files that usually hold them are never sent.
-func readProject(dir fs.FS) (files map[string]string, left []string, err error) {
-	files = map[string]string{}
+func readProject(dir fs.FS) (files map[string][]byte, left []string, err error) {
+	files = map[string][]byte{}
 	total := 0
 	err = fs.WalkDir(dir, ".", func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -118,14 +124,11 @@ func readProject(dir fs.FS) (files map[string]string, left []string, err error) 
 		if err != nil {
 			return err
 		}
-		if !utf8.Valid(b) || strings.IndexByte(string(b), 0) >= 0 {
-			return wrongUsage("%s is binary; a folder can be published if all its files are text in UTF-8", file)
-		}
 		if total += len(b); total > maxBytes || len(files) == maxFiles {
 			return wrongUsage("the folder is over %d files or %d MiB (at %s); move data that a function reads elsewhere",
 				maxFiles, maxBytes>>20, file)
 		}
-		files[file] = string(b)
+		files[file] = b
 		return nil
 	})
 	if err == nil && len(files) == 0 {
@@ -134,11 +137,31 @@ func readProject(dir fs.FS) (files map[string]string, left []string, err error) 
 	return files, left, err
 }
 
+// pack makes a tarball of files as npm pack does: in the folder package/, the same bytes for the same files.
+func pack(files map[string][]byte) ([]byte, error) {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		head := &tar.Header{Typeflag: tar.TypeReg, Name: "package/" + name, Mode: 0o644, Size: int64(len(files[name]))}
+		if err := w.WriteHeader(head); err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(files[name]); err != nil {
+			return nil, err
+		}
+	}
+	if err := errors.Join(w.Close(), z.Close()); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
 // projectName gives the name that the project has; a scope is left out.
-func projectName(dir, manifest string) (string, error) {
+func projectName(dir string, manifest []byte) (string, error) {
 	var p struct{ Name string }
-	if manifest != "" {
-		if err := json.Unmarshal([]byte(manifest), &p); err != nil {
+	if manifest != nil {
+		if err := json.Unmarshal(manifest, &p); err != nil {
 			return "", wrongUsage("package.json: %w", err)
 		}
 	}

@@ -50,7 +50,13 @@ func (p *Problem) Error() string {
 // maxAnswer bounds what one answer may bring into memory.
 const maxAnswer = 256 << 20
 
-// Do makes a request. A body that is not nil is sent as JSON. An answer of 400 and above is a *Problem.
+// Raw is a body that is sent as it is.
+type Raw struct {
+	Type    string // its media type
+	Content []byte
+}
+
+// Do makes a request. A body that is not nil, nor Raw, is sent as JSON. An answer of 400 and above is a *Problem.
 func (c *Client) Do(ctx context.Context, method, path string, body any, header ...string) (*Answer, error) {
 	res, err := c.send(ctx, method, path, body, header...)
 	if err != nil {
@@ -107,19 +113,24 @@ func (c *Client) send(ctx context.Context, method, path string, body any, header
 		return nil, fmt.Errorf("%q is not a hub's URL like http://127.0.0.1:8080", c.URL)
 	}
 	var content io.Reader
-	if body != nil {
-		b, err := json.Marshal(body)
+	kind := "application/json"
+	switch b := body.(type) {
+	case nil:
+	case Raw:
+		kind, content = b.Type, bytes.NewReader(b.Content)
+	default:
+		text, err := json.Marshal(body)
 		if err != nil {
 			return nil, err
 		}
-		content = bytes.NewReader(b)
+		content = bytes.NewReader(text)
 	}
 	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+path, content)
 	if err != nil {
 		return nil, err
 	}
 	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Type", kind)
 	}
 	if c.Key != "" {
 		r.Header.Set("Authorization", "Bearer "+c.Key)
