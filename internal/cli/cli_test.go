@@ -334,9 +334,9 @@ func TestPublishReadsTheProjectAndLeavesSecretsOut(t *testing.T) {
 		t.Errorf("%q %v", name, err)
 	}
 	for name, dir := range map[string]fstest.MapFS{
-		"empty":  {"node_modules/x.js": text("")},
-		"over":   {"a.json": text(strings.Repeat("x", maxBytes+1))},
-		"plain":  {"link": {Mode: os.ModeSymlink}},
+		"empty": {"node_modules/x.js": text("")},
+		"over":  {"a.json": text(strings.Repeat("x", maxBytes+1))},
+		"plain": {"link": {Mode: os.ModeSymlink}},
 	} {
 		if _, _, err := readProject(dir); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)

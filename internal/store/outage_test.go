@@ -77,22 +77,34 @@ func openFailing(t *testing.T, dir string, o Options) (*Store, *failing, func())
 // Decided is decided: whoever was told of nothing must find everything once the disk is well again, in
 // the order of its deciding, and nobody must be told that it failed.
 func TestDecidedWritesOutliveAnOutageInOrder(t *testing.T) {
-	for name, breakDisk := range map[string]func(f *failing, err error){
-		"before the transaction": func(f *failing, err error) { f.before = err },
-		"after it":               func(f *failing, err error) { f.after = err }, // it is on disk, and nobody knows
-		"no room": func(f *failing, err error) {
-			if f.room = 0; err != nil {
-				f.room = 200 << 20
-			}
-		},
+	before := func(f *failing, err error) { f.before = err }
+	after := func(f *failing, err error) { f.after = err } // it is on disk, and nobody knows
+	noRoom := func(f *failing, err error) {
+		if f.room = 0; err != nil {
+			f.room = 200 << 20
+		}
+	}
+	for name, c := range map[string]struct {
+		breakDisk func(f *failing, err error)
+		err       error
+		reason    string
+	}{
+		"full, before the transaction": {before, syscall.ENOSPC, "the disk is full"},
+		"full, after it":               {after, syscall.ENOSPC, "the disk is full"},
+		"no room":                      {noRoom, syscall.ENOSPC, "the disk is full"},
+		"quota":                        {before, syscall.EDQUOT, "the disk quota is used up"},
+		"read-only":                    {before, syscall.EROFS, "the disk is read-only"},
+		"read-only, after it":          {after, syscall.EROFS, "the disk is read-only"},
+		"failing":                      {after, syscall.EIO, "the disk fails (I/O error)"},
 	} {
+		breakDisk := c.breakDisk
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			s, f, stop := openFailing(t, dir, Options{GroupRecords: 3})
 			if err := s.Commit(bg, put("before", "1")); err != nil {
 				t.Fatal(err)
 			}
-			f.set(func() { breakDisk(f, syscall.ENOSPC) })
+			f.set(func() { breakDisk(f, c.err) })
 			var told atomic.Int32
 			var order []int
 			for i := range 100 {
@@ -111,7 +123,7 @@ func TestDecidedWritesOutliveAnOutageInOrder(t *testing.T) {
 			if v, err := s.Get([]byte("before")); err != nil || string(v) != "1" {
 				t.Errorf("a read during the outage: %q, %v", v, err)
 			}
-			if o, _ := s.Unavailable(); !strings.Contains(o.Reason, "the disk is full") || time.Since(o.Since) > time.Minute {
+			if o, _ := s.Unavailable(); !strings.Contains(o.Reason, c.reason) || time.Since(o.Since) > time.Minute {
 				t.Errorf("%+v", o)
 			}
 			if n := told.Load(); n != 0 {
