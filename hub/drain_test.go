@@ -112,3 +112,26 @@ func TestADrainOfManyIsQuick(t *testing.T) {
 		}
 	}
 }
+
+// What runs may still need others to come to an end; refusing them would fail it for the drain.
+func TestAFunctionMayCallOthersWhileTheHubDrains(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	v, r := w.start(`[1]`)
+	ctx, cancel := context.WithTimeout(bg, time.Minute)
+	defer cancel()
+	done := make(chan Drained)
+	go func() { done <- w.hub.Drain(ctx) }()
+	r.told(nodebridge.Pause)
+	r.ask(1, nodebridge.OpInvoke, `{"function":"f","args":[2]}`)
+	w.bridges.wait(t).result(`3`)
+	if _, status, _, result := r.answer(); status != nodebridge.StatusOK || result != `3` {
+		t.Errorf("answered %d %s", status, result)
+	}
+	r.result(`4`)
+	if d := <-done; d.Ended < 1 || d.Failed != 0 {
+		t.Errorf("drained %+v", d)
+	}
+	if s := w.view(v.ID())["state"]; s != "succeeded" {
+		t.Errorf("it is %v", s)
+	}
+}

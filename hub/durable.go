@@ -14,7 +14,7 @@ import (
 // Start accepts a durable execution: when it returns, the execution is on disk.
 func (h *Hub) Start(ctx context.Context, owner *tenants.Tenant, req *Request) (View, error) {
 	t := h.tenant(owner)
-	if h.draining.Load() {
+	if h.draining.Load() && req.Parent == "" {
 		return View{}, errDraining
 	}
 	if req.Key != "" {

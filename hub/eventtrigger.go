@@ -132,53 +132,98 @@ func (l *liveTrigger) read(ctx context.Context) error {
 			more, done = in.take(size - len(evs))
 			evs = append(evs, more...)
 		}
-		if err := l.startFor(ctx, sub, evs); err != nil {
-			return err
+		for len(evs) > 0 {
+			id, taken, err := l.startFor(ctx, sub, evs)
+			if err != nil {
+				return err
+			}
+			for len(evs) < taken { // it was started before a crash, with more events than came yet
+				more, ended := in.take(taken - len(evs))
+				if evs = append(evs, more...); len(more) > 0 {
+					continue
+				}
+				if ended {
+					return nil
+				}
+				select {
+				case <-in.more:
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			}
+			if err := l.moveTo(ctx, sub, evs[taken-1], id); err != nil {
+				return err
+			}
+			evs = evs[taken:]
 		}
 	}
 }
 
-// startFor starts the execution of some events, and moves the trigger's position behind them.
-func (l *liveTrigger) startFor(ctx context.Context, sub *Subscription, evs []*Event) error {
-	first, _ := sub.PositionOf(evs[0]) // Deliver saw that they have one
-	last, _ := sub.PositionOf(evs[len(evs)-1])
+// startFor starts an execution for the first of some events, and says for how many. "" stands for one
+// that can't be. If a process before this one has started it and not noted it, it gives that one and the
+// number of its events, which may be more than evs.
+func (l *liveTrigger) startFor(ctx context.Context, sub *Subscription, evs []*Event) (id string, taken int, err error) {
+	first, _ := sub.PositionOf(evs[0]) // Deliver saw that it has one
 	args := make([]json.RawMessage, 1)
-	var err error
 	if l.tr.Batch != nil {
 		args[0], err = json.Marshal(evs)
 	} else {
 		args[0], err = json.Marshal(evs[0])
 	}
 	if err != nil {
-		return err
+		return "", 0, err
 	}
 	body, err := json.Marshal(args)
 	if err != nil {
-		return err
+		return "", 0, err
 	}
-	v, err := l.h.Start(ctx, l.owner, &Request{
-		Function: l.tr.Function, Args: body, Trigger: l.tr.Name,
-		Key: fmt.Sprintf("trigger %s %s", l.current().ID, first),
-	})
+	key := fmt.Sprintf("trigger %s %s", l.current().ID, first)
+	v, err := l.h.Start(ctx, l.owner, &Request{Function: l.tr.Function, Args: body, Trigger: l.tr.Name, Key: key})
+	taken = len(evs)
 	switch {
-	case fault.Is(err, fault.PayloadTooLarge) || fault.Is(err, fault.Conflict):
-		l.h.log.Error("events of a trigger are left", "tenant", l.owner.Name(), "trigger", l.tr.Name, "from", first, "to", last, "error", err)
-		why := fault.From(err).Detail // it would end the same again and hold up all that follow
-		return l.change(ctx, func(s *triggerState) { s.Position, s.Error, s.Missed = &last, why, s.Missed+len(evs) })
+	case fault.Is(err, fault.PayloadTooLarge) && len(evs) > 1:
+		return l.startFor(ctx, sub, evs[:len(evs)/2])
+	case fault.Is(err, fault.PayloadTooLarge):
+		l.h.log.Error("an event is too large for its trigger", "tenant", l.owner.Name(), "trigger", l.tr.Name, "at", first)
+		return "", 1, nil // it would end the same again, and hold up all that follow
+	case fault.Is(err, fault.Conflict):
+		if v, err = l.h.tenant(l.owner).startedBy(key); err != nil {
+			return "", 0, err
+		}
+		taken = eventsIn(v.r.Args)
 	case err != nil:
 		why := fault.From(err).Detail
 		l.mu.Lock()
 		l.state.Error = why
 		l.mu.Unlock()
-		return err
+		return "", 0, err
 	}
 	if l.tr.Ordered {
 		if err := l.awaitEnd(ctx, v.ID()); err != nil {
-			return err
+			return "", 0, err
 		}
 	}
+	return v.ID(), taken, nil
+}
+
+// eventsIn counts the events in the arguments of an execution that a trigger started.
+func eventsIn(args *Payload) int {
+	var batch [1][]json.RawMessage
+	if json.Unmarshal(args.Data, &batch) == nil && len(batch[0]) > 0 {
+		return len(batch[0])
+	}
+	return 1
+}
+
+// moveTo notes that the events up to ev are in executions, the last of them in one; "": it is left.
+func (l *liveTrigger) moveTo(ctx context.Context, sub *Subscription, ev *Event, id string) error {
+	p, _ := sub.PositionOf(ev)
 	return l.change(ctx, func(s *triggerState) {
-		s.Position, s.Last, s.Runs, s.Error = &last, v.ID(), s.Runs+1, ""
+		if s.Position, s.Error = &p, ""; id == "" {
+			s.Missed, s.Error = s.Missed+1, "An event was too large for a durable execution's arguments."
+			return
+		}
+		s.Last, s.Runs = id, s.Runs+1
 	})
 }
 

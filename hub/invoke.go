@@ -16,7 +16,7 @@ import (
 // key it is a durable execution, at most one per key.
 func (h *Hub) Invoke(owner *tenants.Tenant, req *Request, to Replier) (*Execution, error) {
 	t := h.tenant(owner)
-	if h.draining.Load() {
+	if h.draining.Load() && req.Parent == "" { // what runs may still call others, to come to an end
 		return nil, errDraining
 	}
 	if req.Key != "" {

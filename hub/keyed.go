@@ -88,6 +88,20 @@ func (t *tenant) joinKeyed(name, digest string, req *Request, to Replier) (*Exec
 	return t.join(k, digest, req, to)
 }
 
+// startedBy gives the execution that a key stands for.
+func (t *tenant) startedBy(key string) (View, error) {
+	sum := sha256.Sum256([]byte(key))
+	b, err := t.hub.store.Get(idempotencyKey(t.name, hex.EncodeToString(sum[:])))
+	if err != nil {
+		return View{}, fmt.Errorf("read idempotency key: %w", err)
+	}
+	k := &keyed{}
+	if err := json.Unmarshal(b, k); err != nil {
+		return View{}, fmt.Errorf("decode idempotency key: %w", err)
+	}
+	return t.look(k.Execution)
+}
+
 // join answers with the execution that a key stands for already.
 func (t *tenant) join(k *keyed, digest string, req *Request, to Replier) (*Execution, error) {
 	if k.Digest != digest {

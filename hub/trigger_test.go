@@ -455,3 +455,84 @@ func FuzzTrigger(f *testing.F) {
 		}
 	})
 }
+
+// A crash after the start of a batch, and before the note of it: the next process puts other events
+// together, and must neither lose nor repeat those.
+func TestABatchThatWasStartedAndNotNotedIsNeitherLostNorRepeated(t *testing.T) {
+	for _, before := range []int{2, 4} { // less and more than the next process takes at once
+		w := newWorld(t, t.TempDir(), Config{})
+		w.durableStream("s")
+		w.set("b", `{"function":"f","pattern":"s","batch":{"maxItems":3,"maxWait":"10ms"}}`)
+		if _, err := w.hub.PauseTrigger(bg, w.owner, "b", true); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 7 {
+			w.emit("s", fmt.Sprint(i))
+		}
+		l, err := w.hub.triggers.find(w.owner, "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := newInflow()
+		sub, err := w.hub.Subscribe(w.owner, "s", Since{Position: l.current().Position}, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		evs, _ := in.take(before)
+		if id, taken, err := l.startFor(bg, sub, evs); id == "" || taken != before || err != nil {
+			t.Fatalf("%q, %d, %v", id, taken, err)
+		}
+		sub.Close()
+		if _, err := w.hub.PauseTrigger(bg, w.owner, "b", false); err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		for len(got) < 7 {
+			var args [1][]struct{ Data int }
+			r := w.bridges.wait(t)
+			if err := json.Unmarshal([]byte(r.args), &args); err != nil {
+				t.Fatalf("%s: %v", r.args, err)
+			}
+			for _, ev := range args[0] {
+				got = append(got, ev.Data)
+			}
+			r.result(`1`)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, []int{0, 1, 2, 3, 4, 5, 6}) {
+			t.Errorf("after a batch of %d: events %v", before, got)
+		}
+		w.stop()
+	}
+}
+
+func TestABatchTooLargeIsPartedAndAnEventTooLargeIsLeft(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{MaxPayload: 1000})
+	w.durableStream("s")
+	w.set("b", `{"function":"f","pattern":"s","batch":{"maxItems":4,"maxWait":"50ms"}}`)
+	if _, err := w.hub.PauseTrigger(bg, w.owner, "b", true); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{400, 400, 2000, 100} {
+		w.emit("s", `"`+strings.Repeat("x", size)+`"`)
+	}
+	if _, err := w.hub.PauseTrigger(bg, w.owner, "b", false); err != nil {
+		t.Fatal(err)
+	}
+	var sizes []int
+	for len(sizes) < 3 {
+		var args [1][]struct{ Data string }
+		r := w.bridges.wait(t)
+		if err := json.Unmarshal([]byte(r.args), &args); err != nil {
+			t.Fatalf("%s: %v", r.args, err)
+		}
+		for _, ev := range args[0] {
+			sizes = append(sizes, len(ev.Data))
+		}
+		r.result(`1`)
+	}
+	slices.Sort(sizes)
+	if !slices.Equal(sizes, []int{100, 400, 400}) {
+		t.Errorf("events of %v", sizes)
+	}
+}
