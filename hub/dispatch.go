@@ -62,12 +62,15 @@ func (t *tenant) fill(change int, more ...*Execution) {
 
 // checkQueue refuses a start where too many wait already. What is queued otherwise (resumed, lost,
 // tried again) is never refused.
-func (t *tenant) checkQueue() error {
+func (t *tenant) checkQueue(fn string) error {
 	t.mu.Lock()
-	n := t.queue.len()
+	all, own := t.queue.len(), t.queue.of(fn)
 	t.mu.Unlock()
-	if n >= t.hub.cfg.MaxWaiting {
-		return fault.New(fault.Overloaded, "%d durable executions wait for a place already.", n)
+	switch {
+	case all >= t.hub.cfg.MaxWaiting:
+		return fault.New(fault.Overloaded, "%d durable executions wait for a place already.", all)
+	case own >= t.hub.cfg.MaxFunctionWaiting:
+		return fault.New(fault.Overloaded, "%d durable executions of %s wait for a place already.", own, fn)
 	}
 	return nil
 }

@@ -46,11 +46,11 @@ func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) stor
 	if req.Priority < -maxPriority || req.Priority > maxPriority {
 		return nil, nil, fault.New(fault.InvalidRequest, "priority is -%d to %d.", maxPriority, maxPriority)
 	}
-	if err := t.checkQueue(); err != nil {
-		return nil, nil, err
-	}
 	r, err := t.route(req.Function)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := t.checkQueue(r.version.Function); err != nil {
 		return nil, nil, err
 	}
 	x = t.newExecution(r, req)

@@ -21,25 +21,26 @@ import (
 
 // Config sets a hub's limits. Zero values are the defaults given beside the fields.
 type Config struct {
-	MaxEvent      int           // bytes of one event's data: 1 MiB. A larger one is replaced by a log event that says so
-	MaxPayload    int           // bytes of a durable execution's arguments, resume arguments or result: 16 MiB
-	MaxDurable    int           // durable executions of one tenant that run at once: 10,000; more wait in the queue
-	MaxQueued     int64         // bytes that wait for the store's next group, above which events of durable executions are dropped: 64 MiB
-	MaxWaiting    int           // durable executions of one tenant that wait for a place: 100,000; further starts are refused
-	MaxInbox      int           // events kept for an execution until its next snapshot: 1,000; one that runs loses the oldest beyond
-	MaxInboxBytes int           // bytes of them: 4 MiB
-	MaxDepth      int           // how deep functions may call each other: 64
-	MaxChildren   int           // executions, and other answers, that one execution may wait for at once: 1,000
-	MaxLost       int           // times an execution may lose its bridge before it fails: 5
-	PauseTimeout  time.Duration // how long a function may take to pause, where its settings say nothing: 30 s
-	CallArgs      int           // bytes up to which a running call shows its arguments: 4 KiB; -1: none
-	KeyTTL        time.Duration // how long an idempotency key holds: 24 h
-	KeepEnded     time.Duration // how long an ended durable execution is kept: 7 days; -1: for ever. One with a key is kept as long as the key holds
-	AbandonAfter  time.Duration // how long the next attempt waits for a function that was cancelled or ran out of time to end: 30 s
-	RetryOverload time.Duration // pause before a durable execution that found no room tries again: 100 ms
-	MaxStreams    int           // streams of its own that one tenant may have at once: 100,000
-	MaxHistory    int           // bytes of events of its own streams that one tenant has in memory: 64 MiB; the oldest go first
-	StoreWait     time.Duration // how long those wait for a decided transition whose record the store cannot write: 5 s
+	MaxEvent           int           // bytes of one event's data: 1 MiB. A larger one is replaced by a log event that says so
+	MaxPayload         int           // bytes of a durable execution's arguments, resume arguments or result: 16 MiB
+	MaxDurable         int           // durable executions of one tenant that run at once: 10,000; more wait in the queue
+	MaxQueued          int64         // bytes that wait for the store's next group, above which events of durable executions are dropped: 64 MiB
+	MaxWaiting         int           // durable executions of one tenant that wait for a place: 100,000; further starts are refused
+	MaxFunctionWaiting int           // those of one function: 50,000
+	MaxInbox           int           // events kept for an execution until its next snapshot: 1,000; one that runs loses the oldest beyond
+	MaxInboxBytes      int           // bytes of them: 4 MiB
+	MaxDepth           int           // how deep functions may call each other: 64
+	MaxChildren        int           // executions, and other answers, that one execution may wait for at once: 1,000
+	MaxLost            int           // times an execution may lose its bridge before it fails: 5
+	PauseTimeout       time.Duration // how long a function may take to pause, where its settings say nothing: 30 s
+	CallArgs           int           // bytes up to which a running call shows its arguments: 4 KiB; -1: none
+	KeyTTL             time.Duration // how long an idempotency key holds: 24 h
+	KeepEnded          time.Duration // how long an ended durable execution is kept: 7 days; -1: for ever. One with a key is kept as long as the key holds
+	AbandonAfter       time.Duration // how long the next attempt waits for a function that was cancelled or ran out of time to end: 30 s
+	RetryOverload      time.Duration // pause before a durable execution that found no room tries again: 100 ms
+	MaxStreams         int           // streams of its own that one tenant may have at once: 100,000
+	MaxHistory         int           // bytes of events of its own streams that one tenant has in memory: 64 MiB; the oldest go first
+	StoreWait          time.Duration // how long those wait for a decided transition whose record the store cannot write: 5 s
 }
 
 func (c Config) withDefaults() Config {
@@ -55,6 +56,7 @@ func (c Config) withDefaults() Config {
 		c.MaxQueued = 64 << 20
 	}
 	or(&c.MaxWaiting, 100_000)
+	or(&c.MaxFunctionWaiting, 50_000)
 	or(&c.MaxInbox, 1_000)
 	or(&c.MaxInboxBytes, 4<<20)
 	or(&c.MaxDepth, 64)

@@ -30,6 +30,14 @@ func newQueue() *queue { return &queue{lanes: map[string]*lane{}} }
 
 func (q *queue) len() int { return q.n }
 
+// of gives how many of a function wait.
+func (q *queue) of(fn string) int {
+	if l := q.lanes[fn]; l != nil {
+		return len(l.waiting)
+	}
+	return 0
+}
+
 func (q *queue) push(x *Execution) {
 	q.seq++
 	l := q.lanes[x.rec.Function] // never changes, as its priority

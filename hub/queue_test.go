@@ -42,6 +42,9 @@ func TestStartsBeyondTheQueueAreRefusedAndTheRestRuns(t *testing.T) {
 	wantCode(t, err, fault.Overloaded)
 	_, err = w.hub.Start(bg, w.owner, &Request{Function: "f", Priority: 101})
 	wantCode(t, err, fault.InvalidRequest)
+	w.hub.cfg.MaxWaiting, w.hub.cfg.MaxFunctionWaiting = 100, 2
+	_, err = w.hub.Start(bg, w.owner, &Request{Function: "f"})
+	wantCode(t, err, fault.Overloaded)
 	for _, want := range []string{"2", "1"} { // by priority
 		r.result(`1`)
 		if r = w.bridges.wait(t); r.args != want {
