@@ -49,9 +49,9 @@ func (l *loop) join(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	l.mu.Lock() // whoever has read the answer gets what is published next
 	_, _ = fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 		base64.StdEncoding.EncodeToString(sum[:])) // the client sees an error
-	l.mu.Lock()
 	l.conns[c] = struct{}{}
 	l.mu.Unlock()
 	go l.leave(c, rw.Reader)
