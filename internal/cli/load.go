@@ -60,15 +60,31 @@ func (c *loadRunCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	if s.json {
-		err = s.print(report)
-	} else {
-		err = report.Print(s.out)
+	return s.figures(report, report.Failed() == 0)
+}
+
+// itself gives the path of this program, which runs the hubs and peers that are measured.
+func itself() (string, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find the livefn program: %w", err)
 	}
-	if err == nil && report.Failed() > 0 {
+	return program, nil
+}
+
+// figures prints what was measured; if it is not whole, the command fails.
+func (s *session) figures(f interface{ Print(w io.Writer) error }, whole bool) error {
+	show := func() error { return f.Print(s.out) }
+	if s.json {
+		show = func() error { return s.print(f) }
+	}
+	if err := show(); err != nil {
+		return err
+	}
+	if !whole {
 		return errReported
 	}
-	return err
+	return nil
 }
 
 type loadCompareCmd struct {
@@ -83,9 +99,9 @@ func (c *loadCompareCmd) Run(ctx context.Context, s *session, all *commands) err
 	if c.Rounds < 1 || c.Duration <= 0 || c.WarmUp < 0 {
 		return wrongUsage("rounds and duration must be above zero")
 	}
-	program, err := os.Executable()
+	program, err := itself()
 	if err != nil {
-		return fmt.Errorf("find the livefn program: %w", err)
+		return err
 	}
 	comparison := loadtest.Comparison{
 		Livefn: program, URL: all.URL, Node: c.Node, Npm: c.Npm, Rounds: c.Rounds, Duration: c.Duration, WarmUp: c.WarmUp, Log: s.note,
@@ -97,15 +113,7 @@ func (c *loadCompareCmd) Run(ctx context.Context, s *session, all *commands) err
 	if err != nil {
 		return err
 	}
-	if s.json {
-		err = s.print(figures)
-	} else {
-		err = figures.Print(s.out)
-	}
-	if err == nil && !figures.Complete() {
-		return errReported
-	}
-	return err
+	return s.figures(figures, figures.Complete())
 }
 
 type loadDurableCmd struct {
@@ -119,9 +127,9 @@ func (c *loadDurableCmd) Run(ctx context.Context, s *session) error {
 	if c.Hold < 1 || c.Hold > 10_000 || c.Duration <= 0 || c.WarmUp < 0 {
 		return wrongUsage("hold is 1 to 10000, as many as run at once, and duration is above zero")
 	}
-	program, err := os.Executable()
+	program, err := itself()
 	if err != nil {
-		return fmt.Errorf("find the livefn program: %w", err)
+		return err
 	}
 	figures, err := loadtest.Durability{
 		Livefn: program, Node: c.Node, Duration: c.Duration, WarmUp: c.WarmUp, Hold: c.Hold, Log: s.note,
@@ -129,10 +137,7 @@ func (c *loadDurableCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	if s.json {
-		return s.print(figures)
-	}
-	return figures.Print(s.out)
+	return s.figures(figures, true)
 }
 
 type loadFanOutCmd struct {
@@ -146,9 +151,9 @@ func (c *loadFanOutCmd) Run(ctx context.Context, s *session) error {
 	if c.Subscribers < 1 || c.Rounds < 1 || c.Duration <= 0 {
 		return wrongUsage("subscribers, rounds and duration must be above zero")
 	}
-	program, err := os.Executable()
+	program, err := itself()
 	if err != nil {
-		return fmt.Errorf("find the livefn program: %w", err)
+		return err
 	}
 	figures, err := loadtest.FanOut{
 		Livefn: program, Node: c.Node, Subscribers: c.Subscribers, Rounds: c.Rounds, Duration: c.Duration, Log: s.note,
@@ -156,15 +161,7 @@ func (c *loadFanOutCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	if s.json {
-		err = s.print(figures)
-	} else {
-		err = figures.Print(s.out)
-	}
-	if err == nil && !figures.Complete() {
-		return errReported
-	}
-	return err
+	return s.figures(figures, figures.Complete())
 }
 
 type loadIdleCmd struct {
@@ -176,18 +173,15 @@ func (c *loadIdleCmd) Run(ctx context.Context, s *session) error {
 	if c.Connections < 1 {
 		return wrongUsage("connections must be above zero")
 	}
-	program, err := os.Executable()
+	program, err := itself()
 	if err != nil {
-		return fmt.Errorf("find the livefn program: %w", err)
+		return err
 	}
 	figures, err := loadtest.Idle{Livefn: program, Node: c.Node, Connections: c.Connections, Log: s.note}.Run(ctx)
 	if err != nil {
 		return err
 	}
-	if s.json {
-		return s.print(figures)
-	}
-	return figures.Print(s.out)
+	return s.figures(figures, true)
 }
 
 type loadPeerCmd struct {
