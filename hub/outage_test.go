@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/nodebridge"
 )
 
 // eventually waits until f holds, for what tells nobody, as the store's watch of the disk. t may be rapid's.
@@ -109,5 +110,27 @@ func TestTheQueueWaitsWhileTheDiskIsFull(t *testing.T) {
 	w.bridges.wait(t).result(`2`)
 	if a := w.await(second.ID()); string(a.Result) != `2` {
 		t.Errorf("%+v", a)
+	}
+}
+
+// A confirmed checkpoint is what the function builds on: it must not hear of one that a crash could take back.
+func TestACheckpointIsAnsweredOnceItIsOnDisk(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{StoreWait: 50 * time.Millisecond})
+	_, r := w.start(`[1]`)
+	w.full.Store(true)
+	eventually(t, "no outage", func() bool { return w.hub.CanWrite() != nil })
+	r.checkpoint(1, ``, `[2]`)
+	other := newReplies()
+	if _, err := w.hub.Invoke(w.owner, &Request{Function: "f"}, other); err != nil { // takes longer than an answer would
+		t.Fatal(err)
+	}
+	w.bridges.wait(t).result(`1`)
+	other.wait(t)
+	if len(r.in) > 0 {
+		t.Errorf("the function was told %+v", <-r.in)
+	}
+	w.full.Store(false)
+	if got := r.told(nodebridge.Response); got != "\x01\x00\x00\x00\x00\x02" {
+		t.Errorf("told %q", got)
 	}
 }
