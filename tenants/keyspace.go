@@ -14,17 +14,19 @@ import (
 //	                                               version numbers are never used again
 //	t/v/<tenant>/<function>/<number, 10 digits>    versionRecord
 //	t/l/<tenant>/<function>/<number, 10 digits>    the install's log, as it was
+//	t/s/<tenant>/key                               sealRecord: the tenant's data key, wrapped
 const (
 	tenantsPrefix   = "t/t/"
 	keysPrefix      = "t/k/"
 	functionsPrefix = "t/f/"
 	versionsPrefix  = "t/v/"
 	logsPrefix      = "t/l/"
+	sealsPrefix     = "t/s/"
 )
 
-// tenantPrefixes lists where a tenant's functions are.
+// tenantPrefixes lists where a tenant's functions and its data key are.
 func tenantPrefixes(tenant string) []string {
-	return []string{functionsPrefix + tenant + "/", versionsPrefix + tenant + "/", logsPrefix + tenant + "/"}
+	return []string{functionsPrefix + tenant + "/", versionsPrefix + tenant + "/", logsPrefix + tenant + "/", sealsPrefix + tenant + "/"}
 }
 
 func tenantKey(tenant string) []byte       { return []byte(tenantsPrefix + tenant) }
@@ -36,4 +38,5 @@ func versionKey(tenant, fn string, n int) []byte {
 func logKey(tenant, fn string, n int) []byte {
 	return fmt.Appendf(nil, "%s%s/%s/%010d", logsPrefix, tenant, fn, n)
 }
-func partsOf(key []byte) []string { return strings.Split(string(key), "/")[2:] }
+func sealKey(tenant string) []byte { return []byte(sealsPrefix + tenant + "/key") }
+func partsOf(key []byte) []string  { return strings.Split(string(key), "/")[2:] }

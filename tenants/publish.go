@@ -30,6 +30,9 @@ func (r *Registry) Publish(ctx context.Context, t *Tenant, name string, p Public
 	if err != nil {
 		return nil, false, err
 	}
+	if err := r.keyHash(ctx, t, tr); err != nil {
+		return nil, false, err
+	}
 	end, err := t.turn(ctx, name)
 	if err != nil {
 		return nil, false, err
@@ -175,13 +178,17 @@ func (r *Registry) commit(ctx context.Context, t *Tenant, v *Version, rec versio
 		fn.Latest = v.Number
 	}
 	frec := functionRecord{Latest: fn.Latest, Next: v.Number + 1}
+	vop, err := r.putVersion(ctx, t, v.Function, v.Number, rec)
+	if err != nil {
+		return err
+	}
 	t.life.RLock()
 	defer t.life.RUnlock()
 	if t.deleted {
 		return noTenant(t.name)
 	}
 	if err := r.store.Commit(context.WithoutCancel(ctx), // the store always answers; a write that may still happen is worse than a wait
-		putRecord(versionKey(t.name, v.Function, v.Number), rec),
+		vop,
 		putRecord(functionKey(t.name, v.Function), frec),
 		store.Op{Key: logKey(t.name, v.Function, v.Number), Value: log},
 	); err != nil {

@@ -9,8 +9,11 @@ import (
 	"github.com/livefn/livefn/internal/store"
 )
 
-// recordFormat is the first byte of every record; JSON follows. Formats are only ever added.
-const recordFormat = 1
+// The first byte of every record is its format; JSON follows. Formats are only ever added.
+const (
+	recordFormat       = 1
+	recordFormatSealed = 2 // a versionRecord with Sealed: a program that does not know that must not run it without its env
+)
 
 type tenantRecord struct {
 	CreatedAt time.Time `json:"createdAt"`
@@ -31,8 +34,9 @@ type functionRecord struct {
 type versionRecord struct {
 	State     VersionState      `json:"state"`
 	Hash      string            `json:"hash"`
-	Folder    string            `json:"folder"` // below the tenant's
-	Settings  storedSettings    `json:"settings"`
+	Folder    string            `json:"folder"`           // below the tenant's
+	Settings  storedSettings    `json:"settings"`         // with its env in records of the first format alone
+	Sealed    []byte            `json:"sealed,omitempty"` // its env
 	CreatedAt time.Time         `json:"createdAt"`
 	Installed map[string]string `json:"installed,omitempty"`
 	Took      time.Duration     `json:"took"`
@@ -44,11 +48,15 @@ func putRecord(key []byte, v any) store.Op {
 	if err != nil { // records are plain structs
 		panic(fmt.Sprintf("encode %s: %v", key, err))
 	}
-	return store.Op{Key: key, Value: append([]byte{recordFormat}, b...)}
+	format := byte(recordFormat)
+	if rec, ok := v.(versionRecord); ok && rec.Sealed != nil {
+		format = recordFormatSealed
+	}
+	return store.Op{Key: key, Value: append([]byte{format}, b...)}
 }
 
 func readRecord(key, b []byte, v any) error {
-	if len(b) == 0 || b[0] != recordFormat {
+	if len(b) == 0 || b[0] != recordFormat && b[0] != recordFormatSealed {
 		return fault.New(fault.Internal, "The record %s has a format that this version of livefn does not know.", key)
 	}
 	if err := json.Unmarshal(b[1:], v); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -31,6 +32,12 @@ type Config struct {
 	MaxFileSize    int           // bytes of one: 32 MiB
 	MaxTreeSize    int           // bytes of all: 64 MiB
 	MaxLog         int           // bytes kept of an install's log: 256 KiB
+
+	SecretKey        MasterKey    // wraps what is secret; none: one that is made in SecretFile when it is needed
+	FormerSecretKeys []MasterKey  // what they wrap is wrapped anew at Open
+	SecretFile       string       // "secret.key" beside Dir
+	ForgetSecrets    bool         // give up secrets whose key is none of these
+	Log              *slog.Logger // slog.Default
 }
 
 func (c Config) withDefaults() Config {
@@ -40,6 +47,8 @@ func (c Config) withDefaults() Config {
 	c.MaxFileSize = cmp.Or(c.MaxFileSize, 32<<20)
 	c.MaxTreeSize = cmp.Or(c.MaxTreeSize, 64<<20)
 	c.MaxLog = cmp.Or(c.MaxLog, 256<<10)
+	c.SecretFile = cmp.Or(c.SecretFile, filepath.Join(filepath.Dir(c.Dir), "secret.key"))
+	c.Log = cmp.Or(c.Log, slog.Default())
 	return c
 }
 
@@ -47,6 +56,7 @@ func (c Config) withDefaults() Config {
 type Registry struct {
 	cfg   Config
 	store *store.Store
+	seals *keyring
 	keys  *xsync.MapOf[[32]byte, *Grant] // by the key's hash
 
 	admin sync.Mutex // held while a tenant or a key is made or deleted: one at a time; before mu
@@ -60,14 +70,18 @@ type Registry struct {
 
 // Open loads all records and sweeps away the folders that no version owns.
 func Open(cfg Config, st *store.Store) (*Registry, error) {
-	cfg = cfg.withDefaults()
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("find the folder of functions: %w", err)
 	}
 	cfg.Dir = dir
+	cfg = cfg.withDefaults()
+	seals, err := openKeyring(cfg)
+	if err != nil {
+		return nil, err
+	}
 	r := &Registry{
-		cfg: cfg, store: st, keys: xsync.NewMapOf[[32]byte, *Grant](), tenants: map[string]*Tenant{},
+		cfg: cfg, store: st, seals: seals, keys: xsync.NewMapOf[[32]byte, *Grant](), tenants: map[string]*Tenant{},
 		check:   func(context.Context, *Version) error { return nil },
 		changed: func(string) {},
 		deleted: func(context.Context, string) error { return nil },
@@ -133,6 +147,10 @@ func (r *Registry) load() error {
 	}); err != nil {
 		return err
 	}
+	if err := r.loadSeals(); err != nil {
+		return err
+	}
+	var clear []*clearVersion
 	versions := map[string][]*Version{} // by tenant/function
 	if err := r.scan(versionsPrefix, func(k []byte, parts []string, v []byte) error {
 		var rec versionRecord
@@ -144,7 +162,14 @@ func (r *Registry) load() error {
 			return fmt.Errorf("read %s: %w", k, err)
 		}
 		of := parts[0] + "/" + parts[1]
+		if len(rec.Settings.Env) > 0 {
+			clear = append(clear, &clearVersion{parts[0], parts[1], n, rec})
+		}
+		unsealed := r.unsealEnv(parts[0], parts[1], n, &rec)
 		loaded := r.version(parts[0], parts[1], n, rec)
+		if unsealed != nil {
+			loaded.State, loaded.Error = Broken, "Its secrets can't be opened: "+unsealed.Error()+". Publish it again."
+		}
 		if loaded.State == Ready && !fileExists(loaded.Dir) { // known now, and not at the first call
 			loaded.State, loaded.Error = Broken, "Its files are gone from the hub's data folder. Publish it again."
 		}
@@ -153,6 +178,7 @@ func (r *Registry) load() error {
 	}); err != nil {
 		return err
 	}
+	r.sealClear(clear, versions)
 	return r.scan(functionsPrefix, func(k []byte, parts []string, v []byte) error {
 		var rec functionRecord
 		if err := readRecord(k, v, &rec); err != nil {
@@ -316,6 +342,7 @@ func (r *Registry) DeleteTenant(ctx context.Context, name string) error {
 	}
 	_ = os.RemoveAll(r.tenantDir(name)) // what stays is swept at the next Open
 	_ = os.RemoveAll(r.cacheDir(name))
+	r.seals.forget(name)
 	r.mu.Lock()
 	delete(r.tenants, name)
 	r.mu.Unlock()

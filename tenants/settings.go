@@ -127,7 +127,8 @@ func readMembers(where string, members map[string]json.RawMessage, fields map[st
 // wrongJSON says why JSON was not what it should be, without quoting a value of the wrong type.
 func wrongJSON(err error) string {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Sprintf("it is %s, not a %s", wrong.Value, jsonName(wrong.Type.String()))
+		kind, _, _ := strings.Cut(wrong.Value, " ") // of a number it is the number itself
+		return fmt.Sprintf("it is %s, not a %s", kind, jsonName(wrong.Type.String()))
 	}
 	return strings.TrimPrefix(err.Error(), "json: ")
 }

@@ -35,7 +35,7 @@ func (c *ServeCmd) source(st *store.Store, registry *tenants.Registry) backup.So
 
 type backupCmd struct {
 	operator
-	Output string `short:"o" help:"The file to write; without it livefn-<time>.backup. It has all secrets of all tenants." placeholder:"FILE" type:"path"`
+	Output string `short:"o" help:"The file to write; without it livefn-<time>.backup. It has all that all tenants have." placeholder:"FILE" type:"path"`
 }
 
 // Run writes beside the file and renames: a file that is there is whole.

@@ -58,6 +58,7 @@ type commands struct {
 	Keys      keysCmd      `cmd:"" help:"Make, list and delete a tenant's keys (operator)."`
 	Backup    backupCmd    `cmd:"" help:"Write a backup of a running hub into a file (operator)."`
 	Restore   restoreCmd   `cmd:"" help:"Make a data folder of a backup."`
+	Secrets   secretsCmd   `cmd:"" help:"Make a key for secrets at rest (operator)."`
 	Load      loadCmd      `cmd:"" help:"Measure calls against a hub, or beside other servers."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

@@ -26,18 +26,21 @@ import (
 
 // ServeCmd runs the hub.
 type ServeCmd struct {
-	Listen       string `help:"Address to listen on." default:"127.0.0.1:8080" env:"LIVEFN_LISTEN"`
-	Data         string `help:"Folder of everything the hub keeps." default:"./data" env:"LIVEFN_DATA" type:"path"`
-	AdminKey     string `help:"Key of the operator; without one the admin API is off." env:"LIVEFN_ADMIN_KEY"`
-	Dev          bool   `help:"Also make the tenant dev with a printed key and the sample functions."`
-	Node         string `help:"The node program that runs functions." default:"node" env:"LIVEFN_NODE"`
-	Npm          string `help:"The npm program that installs packages." default:"npm" env:"LIVEFN_NPM"`
-	Bridges      int    `help:"Node processes for each tenant." default:"1" env:"LIVEFN_BRIDGES"`
-	AllowScripts bool   `help:"Run packages' lifecycle scripts on install; bridges and installs are not sandboxed yet." env:"LIVEFN_ALLOW_SCRIPTS"`
-	MinFree      string `help:"Room on the disk below which durable work is refused." default:"256MiB" env:"LIVEFN_MIN_FREE"`
-	DrainTimeout string `help:"How long a stop waits for executions to pause or end; a second signal ends the hub at once." default:"30s" env:"LIVEFN_DRAIN_TIMEOUT"`
-	KeepEnded    string `help:"How long ended durable executions are kept; 0: for ever." default:"7d" env:"LIVEFN_KEEP_ENDED"`
-	LogLevel     string `help:"debug, info, warn or error." default:"info" enum:"debug,info,warn,error" env:"LIVEFN_LOG_LEVEL"`
+	Listen        string `help:"Address to listen on." default:"127.0.0.1:8080" env:"LIVEFN_LISTEN"`
+	Data          string `help:"Folder of everything the hub keeps." default:"./data" env:"LIVEFN_DATA" type:"path"`
+	AdminKey      string `help:"Key of the operator; without one the admin API is off." env:"LIVEFN_ADMIN_KEY"`
+	Dev           bool   `help:"Also make the tenant dev with a printed key and the sample functions."`
+	Node          string `help:"The node program that runs functions." default:"node" env:"LIVEFN_NODE"`
+	Npm           string `help:"The npm program that installs packages." default:"npm" env:"LIVEFN_NPM"`
+	Bridges       int    `help:"Node processes for each tenant." default:"1" env:"LIVEFN_BRIDGES"`
+	AllowScripts  bool   `help:"Run packages' lifecycle scripts on install; bridges and installs are not sandboxed yet." env:"LIVEFN_ALLOW_SCRIPTS"`
+	MinFree       string `help:"Room on the disk below which durable work is refused." default:"256MiB" env:"LIVEFN_MIN_FREE"`
+	DrainTimeout  string `help:"How long a stop waits for executions to pause or end; a second signal ends the hub at once." default:"30s" env:"LIVEFN_DRAIN_TIMEOUT"`
+	KeepEnded     string `help:"How long ended durable executions are kept; 0: for ever." default:"7d" env:"LIVEFN_KEEP_ENDED"`
+	SecretKey     string `help:"Key with which secrets at rest are sealed: 32 bytes in base64 or hex, or @FILE. Without one a key is made in the data folder." placeholder:"KEY" env:"LIVEFN_SECRET_KEY"`
+	SecretKeyOld  string `help:"Keys that were given before, with commas: what they seal moves to the present one." placeholder:"KEYS" env:"LIVEFN_SECRET_KEY_OLD"`
+	ForgetSecrets bool   `help:"Start without the secrets whose key is lost." env:"LIVEFN_FORGET_SECRETS"`
+	LogLevel      string `help:"debug, info, warn or error." default:"info" enum:"debug,info,warn,error" env:"LIVEFN_LOG_LEVEL"`
 }
 
 // devTenant is the tenant that --dev makes; its key is kept in the data folder, for the next start.
@@ -90,9 +93,13 @@ func (c *ServeCmd) Run(ctx context.Context, out io.Writer) error {
 	if node, err = filepath.Abs(node); err != nil {
 		return fmt.Errorf("find node: %w", err)
 	}
-	registry, err := tenants.Open(tenants.Config{
-		Dir: filepath.Join(c.Data, functionsDir), Node: node, Npm: c.Npm, AdminKey: c.AdminKey, AllowScripts: c.AllowScripts,
-	}, st)
+	owned := tenants.Config{
+		Dir: filepath.Join(c.Data, functionsDir), Node: node, Npm: c.Npm, AdminKey: c.AdminKey, AllowScripts: c.AllowScripts, Log: log,
+	}
+	if err := c.secrets(&owned); err != nil {
+		return err
+	}
+	registry, err := tenants.Open(owned, st)
 	if err != nil {
 		return err
 	}
