@@ -44,6 +44,7 @@ type Bridge struct {
 	awake   bool // the writer was woken, and has not found nothing to do since
 	calls   calls
 	modules map[uint32]*loaded // by handle
+	secrets secrets            // of all that were loaded
 	total   uint64             // calls accepted
 	ping    ping
 	why     *fault.Fault // what its calls fail with, if the process is ended for something they did

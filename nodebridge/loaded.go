@@ -28,6 +28,7 @@ func (b *Bridge) moduleLocked(m *Module) *loaded {
 	if l == nil {
 		l = &loaded{m: m, done: make(chan struct{})}
 		b.modules[m.handle] = l
+		b.secrets.add(m.Env)
 		b.out.add(moduleKey(m.handle), Load, m.handle, m.load())
 	}
 	l.unload = false

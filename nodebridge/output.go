@@ -17,7 +17,7 @@ func (b *Bridge) lines(stream string, f *os.File) error {
 		chunk, err := pipe.next()
 		if err != nil {
 			if len(rest) > 0 {
-				b.output(stream, string(rest))
+				b.print(stream, string(rest))
 			}
 			return nil // the end of the process, or of our patience
 		}
@@ -36,7 +36,7 @@ func (b *Bridge) lines(stream string, f *os.File) error {
 				chunk = chunk[min(n+1, len(chunk)):]
 			}
 			if ended {
-				b.output(stream, string(rest))
+				b.print(stream, string(rest))
 				rest = rest[:0]
 			}
 		}

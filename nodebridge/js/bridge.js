@@ -6,6 +6,7 @@ import { enter } from './context.js'
 import { Calls, call, release } from './run.js'
 import { Module, load, unload } from './loader.js'
 import { line } from './execution.js'
+import { hide, merge } from './secrets.js'
 import { describe } from './thrown.js'
 
 export class Bridge {
@@ -16,6 +17,7 @@ export class Bridge {
   #splitter = new frames.Splitter(frames.fromHub, (kind, id, b, start, end) => this.#take(kind, id, b, start, end, false))
   #incoming = new Incoming(frames.fromHub, frames.MAX_MESSAGE, (id, n) => this.out.sendU32(frames.Credit, id, n))
   #ready = false
+  #secrets = null // of all modules
 
   constructor (out) { this.out = out }
 
@@ -93,6 +95,7 @@ export class Bridge {
   #load (handle, spec) {
     const module = new Module(handle, spec, this)
     this.#modules.set(handle, module)
+    this.#gatherSecrets()
     enter(module)
     then(load(module), () => this.#loaded(module), thrown => this.loadFailed(module, thrown))
   }
@@ -107,7 +110,7 @@ export class Bridge {
   loadFailed (module, thrown) {
     if (!module.loading) return
     module.more.output?.end()
-    module.failure = describe(thrown, module.dirs)
+    module.failure = describe(thrown, module)
     this.out.sendFree(frames.LoadFailed, module.handle, stringify(module.failure))
     release(module)
   }
@@ -116,6 +119,7 @@ export class Bridge {
     const module = this.#modules.get(handle)
     if (module === undefined) return
     this.#modules.delete(handle)
+    this.#gatherSecrets()
     unload(module)
   }
 
@@ -127,6 +131,15 @@ export class Bridge {
     unknown.failure = { name: 'Error', message: 'The bridge was not told to load this version.', stack: '' }
     return unknown
   }
+
+  #gatherSecrets () {
+    const lists = []
+    for (const { secrets } of this.#modules.values()) if (secrets !== null) lists.push(secrets)
+    this.#secrets = merge(lists)
+  }
+
+  // logNobodys logs what nobody can be found for, so it may hold anybody's secrets.
+  logNobodys (level, message) { this.log(level, hide(message, this.#secrets), '') }
 
   // log is for what belongs to no execution in flight; about says where it comes from.
   log (level, message, fields, about) {

@@ -6,6 +6,7 @@ import { current, enter } from './context.js'
 import { cut, describe } from './thrown.js'
 import { Inbox, KEPT, KEPT_TEXT } from './inbox.js'
 import { Requests } from './requests.js'
+import { hide, hideJSON } from './secrets.js'
 import { Bus, PAUSED, local, typeSize } from './tail.js'
 
 export class Execution {
@@ -30,6 +31,7 @@ export class Execution {
   }
 
   get dirs () { return this.module.dirs }
+  get secrets () { return this.module.secrets }
   get pausing () { return this.rare !== null && this.rare.pause !== null }
   get cancelled () { return this.rare !== null && this.rare.cancel !== null }
 
@@ -79,7 +81,7 @@ export class Execution {
   }
 
   #noForm (what, code, thrown) {
-    const { message } = describe(thrown, this.dirs)
+    const { message } = describe(thrown, this)
     this.fail(code, new TypeError(`${what} has no JSON form: ${message}`))
   }
 
@@ -89,7 +91,7 @@ export class Execution {
   // fail ends the execution with an error.
   fail (code, thrown) {
     if (this.done) return
-    const { name, message, stack } = describe(thrown, this.dirs)
+    const { name, message, stack } = describe(thrown, this)
     if (this.done) return
     const own = code !== 'function_error' // our words, so nothing to find on the stack
     if (this.#final(frames.Error, -1, stringify({ code, name, message, stack: own ? '' : stack }))) this.end()
@@ -129,7 +131,7 @@ export class Execution {
     try {
       data = args.length === 0 ? undefined : stringify(args.length === 1 ? args[0] : args)
     } catch (thrown) {
-      throw new TypeError(`The data of the event ${type} has no JSON form: ${describe(thrown, this.dirs).message}`)
+      throw new TypeError(`The data of the event ${type} has no JSON form: ${describe(thrown, this).message}`)
     }
     if (this.done) return false
     const { out } = this.module.bridge
@@ -155,7 +157,7 @@ export class Execution {
       }
       refused = `the resume arguments are too large; ${out.max} bytes is the limit of a message`
     } catch (thrown) {
-      refused = `the resume arguments have no JSON form: ${describe(thrown, this.dirs).message}`
+      refused = `the resume arguments have no JSON form: ${describe(thrown, this).message}`
     }
     this.more.refused = refused
     out.send(frames.Refused, this.id, -1, stringify({ message: cut(refused) }))
@@ -172,7 +174,9 @@ export class Execution {
 
   // log adds a line to the execution's log. fields is JSON text, '' for none.
   log (level, message, fields = '') {
-    const { bridge } = this.module
+    const { bridge, secrets } = this.module
+    message = hide(message, secrets)
+    fields = hideJSON(fields, secrets)
     if (this.done) bridge.log(level, message, fields, { execution: this.name, function: this.module.function, version: this.module.version })
     else bridge.out.sendNow(frames.Log, this.id, -1, line(level, message, fields))
   }

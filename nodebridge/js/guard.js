@@ -26,9 +26,9 @@ function guardErrors (nobody, die) {
         const at = now() / 1000 | 0
         errors = at === second ? errors + 1 : 1
         second = at
-        if (errors > FLOOD) die(`too many errors, the last: ${describeText(thrown, [])}`)
-        nobody(describeText(thrown, []))
-      } else if (owner.done) owner.log('error', describeText(thrown, owner.dirs))
+        if (errors > FLOOD) die(`too many errors, the last: ${describeText(thrown)}`)
+        nobody(describeText(thrown))
+      } else if (owner.done) owner.log('error', describeText(thrown, owner))
       else owner.throw(thrown)
     } finally {
       enter(owner)

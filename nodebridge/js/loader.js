@@ -7,6 +7,7 @@ import { types } from 'node:util'
 import { freeze, isArray, isGeneratorFunction, parse } from './primordials.js'
 import { declared, isClass } from './declared.js'
 import { locate } from './locate.js'
+import { hide, hideJSON, secretsOf } from './secrets.js'
 import { describe } from './thrown.js'
 
 const conditions = ['node', 'import', 'module-sync', 'default']
@@ -24,6 +25,7 @@ export class Module {
   tail
   env
   dirs // prefixes that messages and stacks leave out
+  secrets // texts that nothing it logs or throws shows; null: none
   fn = null // once it is loaded
   declared = 0
   kind = 'function'
@@ -42,25 +44,26 @@ export class Module {
     this.tail = spec.tail !== false
     this.env = freeze({ ...spec.env })
     this.dirs = prefixes(spec.dir)
+    this.secrets = secretsOf(this.env)
   }
 
   get loading () { return this.fn === null && this.failure === null }
 
   // log, throw and fail are for code that runs while the module is loaded, and what it leaves running.
   log (level, message, fields = '') {
-    this.bridge.log(level, message, fields, { function: this.function, version: this.version })
+    this.bridge.log(level, hide(message, this.secrets), hideJSON(fields, this.secrets), { function: this.function, version: this.version })
   }
 
   throw (thrown) {
     if (this.loading) this.bridge.loadFailed(this, thrown)
-    else this.log('error', describeText(thrown, this.dirs))
+    else this.log('error', describeText(thrown, this))
   }
 
   get done () { return !this.loading }
 }
 
-export function describeText (thrown, dirs) {
-  const { name, message, stack } = describe(thrown, dirs)
+export function describeText (thrown, owner) {
+  const { name, message, stack } = describe(thrown, owner)
   return `Uncaught ${stack || `${name}: ${message}`}`
 }
 

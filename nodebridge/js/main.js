@@ -25,8 +25,8 @@ function die (code, message) {
 const output = new Socket({ fd: 4, readable: false, writable: true })
 output.on('error', () => die(0))
 const bridge = new Bridge(new Outgoing(output, MAX_MESSAGE))
-capture((level, message) => bridge.log(level, message, ''))
-guard(text => bridge.log('error', text, ''), message => die(1, message))
+capture((level, message) => bridge.logNobodys(level, message))
+guard(text => bridge.logNobodys('error', text), message => die(1, message))
 
 const input = new Socket({
   fd: 3,

@@ -52,7 +52,7 @@ export class Requests {
         text = write()
       } catch (thrown) {
         if (thrown instanceof Misuse) reject(fault(site, 'invalid_request', thrown.message, 'TypeError'))
-        else reject(fault(site, 'result_not_serializable', `The arguments have no JSON form: ${describe(thrown, execution.dirs).message}`))
+        else reject(fault(site, 'result_not_serializable', `The arguments have no JSON form: ${describe(thrown, execution).message}`))
         return
       }
       if (execution.done) {

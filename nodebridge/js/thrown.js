@@ -2,6 +2,7 @@
 import { inspect } from 'node:util'
 import { fileURLToPath } from 'node:url'
 import { SafeWeakSet, uncurry, utf8Slice } from './primordials.js'
+import { hide } from './secrets.js'
 
 export const LIMIT = 64 << 10 // bytes of a message, a stack or a log line
 
@@ -15,23 +16,25 @@ const includes = uncurry(String.prototype.includes)
 const startsWith = uncurry(String.prototype.startsWith)
 const bytesOf = Buffer.from
 
-// describe tells what was thrown. dirs are the prefixes of paths to leave out.
-export function describe (thrown, dirs = []) {
+const nobody = { dirs: [], secrets: null }
+
+// describe tells what was thrown. owner has the prefixes of paths to leave out, and the secrets to hide.
+export function describe (thrown, owner = nobody) {
   try {
-    return tell(thrown, dirs)
+    return tell(thrown, owner)
   } catch { // some function replaced what strings can do
     return { name: 'Error', message: 'an error that cannot be shown', stack: '' }
   }
 }
 
-function tell (thrown, dirs) {
+function tell (thrown, { dirs, secrets }) {
   const name = read(thrown, 'name')
   const message = read(thrown, 'message')
   const stack = read(thrown, 'stack')
   return {
-    name: name || 'Error',
-    message: cut(shorten(message ?? show(thrown), dirs)),
-    stack: stack === undefined ? '' : cut(shorten(clean(stack), dirs))
+    name: name ? hide(name, secrets) : 'Error',
+    message: cut(hide(shorten(message ?? show(thrown), dirs), secrets)),
+    stack: stack === undefined ? '' : cut(hide(shorten(clean(stack), dirs), secrets))
   }
 }
 
