@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/internal/units"
@@ -69,22 +71,25 @@ const maxEnv = 64 << 10
 
 // ParseSettings reads settings; what is unknown or wrong is a fault that names the field. A null is as
 // if it were not there.
-func ParseSettings(b []byte) (Settings, error) {
+func ParseSettings(b []byte) (Settings, error) { return parseSettings("settings", b) }
+
+// parseSettings reads settings that stand at where.
+func parseSettings(where string, b []byte) (Settings, error) {
 	var s Settings
 	retries := map[string]json.RawMessage{}
 	env := map[string]json.RawMessage{}
-	err := readFields("settings", b, map[string]any{
+	err := readFields(where, b, map[string]any{
 		"concurrency": &s.Concurrency, "timeout": &s.Timeout, "pauseTimeout": &s.PauseTimeout, "keepEnded": &s.KeepEnded, "retries": &retries, "env": &env,
 		"public": &s.Public, "idempotent": &s.Idempotent, "tail": &s.Tail, "triggers": &s.Triggers,
 	})
 	if err == nil && len(retries) > 0 {
 		s.Retries = &Retries{}
-		err = readMembers("settings.retries", retries, map[string]any{"attempts": &s.Retries.Attempts, "backoff": &s.Retries.Backoff})
+		err = readMembers(where+".retries", retries, map[string]any{"attempts": &s.Retries.Attempts, "backoff": &s.Retries.Backoff})
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		var value *string
 		if err == nil {
-			err = readMembers("settings.env", map[string]json.RawMessage{name: env[name]}, map[string]any{name: &value})
+			err = readMembers(where+".env", map[string]json.RawMessage{name: env[name]}, map[string]any{name: &value})
 		}
 		if value != nil {
 			if s.Env == nil {
@@ -96,7 +101,7 @@ func ParseSettings(b []byte) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
-	return s, s.check()
+	return s, s.check(where)
 }
 
 // readFields reads the object b into the values that fields points at.
@@ -113,7 +118,7 @@ func readMembers(where string, members map[string]json.RawMessage, fields map[st
 		to, known := fields[name]
 		switch {
 		case !known:
-			return fault.New(fault.InvalidRequest, "%s: unknown field %q; there are %s.", where, name, strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
+			return fault.New(fault.InvalidRequest, "%s.%s: %s", where, name, unknownField(name, fields))
 		case string(members[name]) == "null":
 			continue
 		}
@@ -127,36 +132,86 @@ func readMembers(where string, members map[string]json.RawMessage, fields map[st
 // wrongJSON says why JSON was not what it should be, without quoting a value of the wrong type.
 func wrongJSON(err error) string {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		kind, _, _ := strings.Cut(wrong.Value, " ") // of a number it is the number itself
-		return fmt.Sprintf("it is %s, not a %s", kind, jsonName(wrong.Type.String()))
+		field := ""
+		if wrong.Field != "" {
+			field = wrong.Field + ": "
+		}
+		kind, _, isNumber := strings.Cut(wrong.Value, " ") // "number 12": without what may be a secret
+		want := jsonName(wrong.Type)
+		if isNumber && want == "a whole number" {
+			return field + "it is not a whole number, or too large"
+		}
+		return fmt.Sprintf("%sit is %s, not %s", field, article(kind), want)
 	}
 	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
-func jsonName(goType string) string {
+func article(kind string) string {
 	switch {
-	case goType == "int":
-		return "whole number"
-	case goType == "bool":
-		return "boolean"
-	case strings.HasPrefix(goType, "[]"):
-		return "list"
-	case goType == "string":
-		return "string"
+	case kind == "bool":
+		return "a boolean"
+	case strings.ContainsAny(kind[:1], "aeiou"):
+		return "an " + kind
 	default:
-		return "object"
+		return "a " + kind
 	}
 }
 
-func (s Settings) check() error {
+func jsonName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	case reflect.Float64:
+		return "a number"
+	case reflect.Bool:
+		return "a boolean"
+	case reflect.Slice:
+		return "a list"
+	case reflect.String:
+		return "a string"
+	default:
+		return "an object"
+	}
+}
+
+// Bounds of settings. What is longer is a mistake in the unit.
+const (
+	maxConcurrency  = 100_000
+	maxTimeout      = 365 * 24 * time.Hour
+	maxPauseTimeout = 24 * time.Hour
+	maxKeepEnded    = 10 * 365 * 24 * time.Hour
+	maxBackoff      = time.Hour // the longest pause before a retry
+	maxAttempts     = 1000
+	maxTriggersOf   = 100
+)
+
+// check says what is out of range; where is the settings' own name.
+func (s Settings) check(where string) error {
 	wrong := func(field, format string, args ...any) error {
-		return fault.New(fault.InvalidRequest, "settings.%s: %s", field, fmt.Sprintf(format, args...))
+		return fault.New(fault.InvalidRequest, "%s.%s: %s", where, field, fmt.Sprintf(format, args...))
 	}
-	if s.Concurrency < 0 {
-		return wrong("concurrency", "it is not negative.")
+	if s.Concurrency < 0 || s.Concurrency > maxConcurrency {
+		return wrong("concurrency", "it is 0 to %d.", maxConcurrency)
 	}
-	if s.Retries != nil && (s.Retries.Attempts < 0 || s.Retries.Attempts > 1000) {
-		return wrong("retries.attempts", "it is 0 to 1000.")
+	for _, d := range []struct {
+		field string
+		value units.Duration
+		most  time.Duration
+	}{{"timeout", s.Timeout, maxTimeout}, {"pauseTimeout", s.PauseTimeout, maxPauseTimeout}, {"keepEnded", s.KeepEnded, maxKeepEnded}} {
+		if d.value < 0 || time.Duration(d.value) > d.most {
+			return wrong(d.field, "it is at most %s.", units.Duration(d.most))
+		}
+	}
+	if s.Retries != nil {
+		if s.Retries.Attempts < 0 || s.Retries.Attempts > maxAttempts {
+			return wrong("retries.attempts", "it is 0 to %d.", maxAttempts)
+		}
+		if s.Retries.Backoff < 0 || time.Duration(s.Retries.Backoff) > maxBackoff {
+			return wrong("retries.backoff", "it is at most %s.", units.Duration(maxBackoff))
+		}
+	}
+	if len(s.Triggers) > maxTriggersOf {
+		return wrong("triggers", "there are at most %d.", maxTriggersOf)
 	}
 	for i, trigger := range s.Triggers {
 		if len(trigger) == 0 || trigger[0] != '{' {
@@ -166,7 +221,7 @@ func (s Settings) check() error {
 	size := 0
 	for name, value := range s.Env {
 		if !envName.MatchString(name) {
-			return wrong("env", "%q is not a name: letters, digits and _, not a digit first.", name)
+			return wrong("env", "%.40q is not a name: 1 to 128 letters, digits and _, not a digit first.", name)
 		}
 		size += len(name) + len(value)
 	}

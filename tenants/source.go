@@ -63,9 +63,9 @@ func (c Config) tree(p Publication) (*tree, error) {
 	switch {
 	case p.Settings != nil:
 		tr.settings = *p.Settings
-		err = tr.settings.check()
+		err = tr.settings.check("settings")
 	case m.Livefn != nil:
-		tr.settings, err = ParseSettings(m.Livefn)
+		tr.settings, err = parseSettings(packageFile+": livefn", m.Livefn)
 	}
 	if err != nil {
 		return nil, err

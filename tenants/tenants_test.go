@@ -404,12 +404,16 @@ func TestWrongPublicationsAreRefusedWithTheFieldThatIsWrong(t *testing.T) {
 	_, _, err := r.Publish(bg, tn, "no name", files("a", ""), io.Discard)
 	wantFault(t, err, fault.InvalidRequest, "1 to 64")
 	for settings, word := range map[string]string{
-		`{"timout":1}`: `unknown field "timout"`, `{"timeout":"x"}`: `settings.timeout: "x" is not a duration`, `{"pauseTimeout":true}`: "settings.pauseTimeout",
-		`{"Timeout":1}`: `unknown field "Timeout"`, `{"retries":{"attempts":"3"}}`: "settings.retries.attempts", `{"retries":{"backoff":"soon"}}`: "settings.retries.backoff",
-		`{"retries":{"times":1}}`: `settings.retries: unknown field "times"`, `{"triggers":[{},1]}`: "settings.triggers[1]", `{"tail":"no"}`: "settings.tail",
-		`{"env":[]}`: "settings.env", `{"public":1}`: "settings.public", `{"idempotent":1}`: "settings.idempotent", `{`: "settings: ", `{"env":{"A":["hush"]}}`: "settings.env.A: it is array, not a string", `{"concurrency":"2"}`: "settings.concurrency",
+		`{"timout":1}`: `settings.timout: it is not known; is timeout meant?`, `{"timeout":"x"}`: `settings.timeout: "x" is not a duration`, `{"pauseTimeout":true}`: "settings.pauseTimeout",
+		`{"Timeout":1}`: `is timeout meant?`, `{"retries":{"attempts":"3"}}`: "settings.retries.attempts", `{"retries":{"backoff":"soon"}}`: "settings.retries.backoff",
+		`{"retries":{"times":1}}`: `settings.retries.times: it is not known; there are attempts, backoff.`, `{"triggers":[{},1]}`: "settings.triggers[1]", `{"tail":"no"}`: "settings.tail",
+		`{"env":[]}`: "settings.env", `{"public":1}`: "settings.public", `{"idempotent":1}`: "settings.idempotent", `{`: "settings: ", `{"env":{"A":["hush"]}}`: "settings.env.A: it is an array, not a string", `{"concurrency":"2"}`: "settings.concurrency",
 		`{"concurrency":-1}`: "settings.concurrency", `{"retries":{"attempts":-1}}`: "settings.retries.attempts", `{"env":{"1A":""}}`: "settings.env",
-		`{"env":{"A":1}}`: "settings.env", `[]`: "settings", `{"triggers":{}}`: "settings.triggers",
+		`{"env":{"A":1}}`: "settings.env.A: it is a number, not a string", `{"idempotnet":1}`: "is idempotent meant?",
+		`{"concurrency":1.5}`: "settings.concurrency: it is not a whole number", `{"concurrency":100001}`: "settings.concurrency: it is 0 to 100000.",
+		`{"timeout":"366d"}`: "settings.timeout: it is at most 365d.", `{"pauseTimeout":"25h"}`: "settings.pauseTimeout: it is at most 1d.", `{"keepEnded":"4000d"}`: "settings.keepEnded: it is at most 3650d.",
+		`{"retries":{"attempts":1001}}`: "settings.retries.attempts: it is 0 to 1000.", `{"retries":{"backoff":"2h"}}`: "settings.retries.backoff: it is at most 1h.", `{"public":"yes"}`: "settings.public: it is a string, not a boolean",
+		`[]`: "settings", `{"triggers":{}}`: "settings.triggers",
 	} {
 		_, err := ParseSettings([]byte(settings))
 		wantFault(t, err, fault.InvalidRequest, word)
