@@ -105,7 +105,7 @@ func (x *Execution) commitDataLocked(eventType string, data []byte, after func(e
 		more = append(more, x.eventOp(ev))
 	}
 	more = append(more, x.timerOpsLocked()...)
-	if x.rec.State.Ended() {
+	if x.rec.State == Succeeded { // one that failed or was cancelled may be tried again, from its last snapshot
 		more = append(more, x.inbox.drop(x, func(*message) bool { return true })...)
 	} else {
 		more = append(more, x.unwrittenLocked()...)

@@ -337,7 +337,6 @@ func (m *modelled) cancel() {
 	_, err := m.w.hub.Cancel(bg, m.w.owner, m.id)
 	if m.want(err, "cancel") {
 		m.history = append(m.history, EventCancelled)
-		m.inbox = nil
 		if m.now != nil {
 			m.now.result(`"too late"`) // until it has left, no other attempt begins
 			m.older, m.now = append(m.older, m.now), nil
@@ -366,7 +365,9 @@ func (m *modelled) frame(move string, play func(r *run, n string)) {
 		m.dispatched()
 	default:
 		m.history = append(m.history, "execution."+to)
-		m.inbox = nil
+		if to == "succeeded" { // else a retry gets it
+			m.inbox = nil
+		}
 	}
 	m.sync()
 }

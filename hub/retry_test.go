@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,6 +151,37 @@ func TestTheNextAttemptWaitsForTheOneThatWasGivenUp(t *testing.T) {
 		next.result(`2`)
 		if a := w.await(v.ID()); a.State != Succeeded && a.State != Failed { // the second one may run out of time, too
 			t.Errorf("answer %+v", a)
+		}
+	}
+}
+
+// A retry goes on from the last snapshot or checkpoint, so it gets what was sent since, as it would after a crash.
+func TestRetryHearsTheEventsSentSinceTheCheckpoint(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	v, r := w.start(`[1]`)
+	w.send(v.ID(), "speed", `1`)
+	w.send(v.ID(), "speed", `2`)
+	for range 2 {
+		r.told(nodebridge.Send)
+	}
+	r.checkpoint(1, `{"seen":1}`, `[2]`)
+	r.told(nodebridge.Response)
+	r.fail("no")
+	w.await(v.ID())
+	w = w.restart()
+	if _, err := w.hub.Retry(bg, w.owner, v.ID()); err != nil {
+		t.Fatal(err)
+	}
+	r = w.bridges.wait(t)
+	if got := r.told(nodebridge.Send); got != number(2)+"\x05speed2" {
+		t.Errorf("told %q", got)
+	}
+	r.result(`3`)
+	w.await(v.ID())
+	w.settled()
+	for _, k := range w.keys(v.ID()) {
+		if strings.HasPrefix(k, "h/i/") {
+			t.Errorf("%q is left", k)
 		}
 	}
 }

@@ -73,6 +73,7 @@ func TestASecretIsNowhereToBeFound(t *testing.T) {
 	if err := json.Unmarshal(ask("POST", "/v1/invoke/leaky?async=1", []any{"hang"}), &x); err != nil {
 		t.Fatal(err)
 	}
+	h.watch(x.Execution).next("what it logs", func(ev event) bool { return ev.Type == "log" && bytes.Contains(ev.Data, []byte("deep")) }) // its last
 	ask("POST", "/v1/executions/"+x.Execution+"/cancel", nil)
 	for _, path := range []string{"/v1/functions", "/v1/functions/leaky", "/v1/functions/leaky/versions", "/v1/functions/leaky/versions/1",
 		"/v1/functions/files/versions/1", "/v1/functions/broken/versions/1", "/v1/executions?limit=100", "/", "/metrics"} {

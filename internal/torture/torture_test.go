@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -74,6 +75,7 @@ type torturer struct {
 	seed uint64
 
 	readers sync.WaitGroup
+	wrongs  int // broken promises; of check alone
 
 	mu      sync.Mutex // guards all below
 	victims []*victim
@@ -357,15 +359,33 @@ func (x *torturer) check(ctx context.Context) {
 			x.t.Error(err)
 			continue
 		}
+		before := x.wrongs
 		x.checkJournal(v, notes)
 		x.checkEvents(ctx, v)
+		if x.wrongs > before {
+			x.explain(ctx, v)
+		}
 	}
 	x.checkSchedule(ctx)
 }
 
+func (x *torturer) wrong(format string, args ...any) {
+	x.wrongs++
+	x.t.Errorf(format, args...)
+}
+
+// explain prints what an execution did, as its function and as its events have it.
+func (x *torturer) explain(ctx context.Context, v *victim) {
+	b, _ := os.ReadFile(filepath.Join(x.dir, v.name+".log"))
+	x.t.Logf("what %s did:\n%s", v.name, b)
+	if a, err := x.h.insist(ctx, x.key, "GET", "/v1/executions/"+v.id+"/events?limit=1000", nil); err == nil {
+		x.t.Logf("its events:\n%s", bytes.ReplaceAll(a.body, []byte("{\"stream\""), []byte("\n{\"stream\"")))
+	}
+}
+
 func (x *torturer) checkJournal(v *victim, notes []note) {
 	wrong := func(format string, args ...any) {
-		x.t.Errorf("%s (%s) %v: %s", v.name, v.id, v.plan, fmt.Sprintf(format, args...))
+		x.wrong("%s (%s) %v: %s", v.name, v.id, v.plan, fmt.Sprintf(format, args...))
 	}
 	attempt, confirmed, effects, heard, ends := 0, -1, map[int]int{}, map[int]bool{}, 0
 	for _, n := range notes {
@@ -416,12 +436,12 @@ func (x *torturer) checkEvents(ctx context.Context, v *victim) {
 			Next string
 		}
 		if err != nil || json.Unmarshal(a.body, &page) != nil || a.status != http.StatusOK {
-			x.t.Errorf("events of %s: %d %s, %v", v.id, a.status, a.body, err)
+			x.wrong("events of %s: %d %s, %v", v.id, a.status, a.body, err)
 			return
 		}
 		for _, ev := range page.Events {
 			if ev.Offset != want {
-				x.t.Errorf("%s: event %d follows event %d", v.id, ev.Offset, want-1)
+				x.wrong("%s: event %d follows event %d", v.id, ev.Offset, want-1)
 			}
 			want = ev.Offset + 1
 			types = append(types, ev.Type)
@@ -431,7 +451,7 @@ func (x *torturer) checkEvents(ctx context.Context, v *victim) {
 		}
 	}
 	if n := len(types); n < 3 || types[0] != "execution.queued" || types[n-1] != "execution.succeeded" || slices.Contains(types[:n-1], "execution.succeeded") {
-		x.t.Errorf("%s has the events %v", v.id, types)
+		x.wrong("%s has the events %v", v.id, types)
 	}
 }
 
