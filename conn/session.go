@@ -102,7 +102,7 @@ func (s *Session) read() (err error) {
 // brokeProtocol tells what a peer sent from a connection that ended.
 func brokeProtocol(err error) bool {
 	_, network := errors.AsType[net.Error](err)
-	return !network && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, net.ErrClosed) &&
+	return !network && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, net.ErrClosed) &&
 		websocket.CloseStatus(err) == -1
 }
 
@@ -187,7 +187,7 @@ func (s *Session) end() {
 // and closing at once would take the close frame away from it.
 func (s *Session) hangUp(err error) {
 	_ = s.ws.CloseNow()
-	if websocket.CloseStatus(err) == -1 && !errors.Is(err, io.EOF) {
+	if websocket.CloseStatus(err) == -1 && !errors.Is(err, io.ErrUnexpectedEOF) {
 		s.out.onDone(s.sock.closeWrite)
 		if s.sock.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 			_, _ = io.CopyN(io.Discard, s.sock, lingerBytes)
@@ -253,7 +253,7 @@ func (in *inbox) read(r io.Reader) error {
 		n, err := r.Read(in.msg[len(in.msg):cap(in.msg)])
 		in.msg = in.msg[:len(in.msg)+n]
 		if err != nil {
-			if err == io.EOF { // what the connection's own end is wrapped in is none
+			if err == io.EOF { // the connection's own end is io.ErrUnexpectedEOF (upgrade.go)
 				return nil
 			}
 			return err

@@ -252,35 +252,6 @@ func TestBrokenMessagesCloseWithTheirCode(t *testing.T) {
 	equal(t, "the client's own", c.closed(), CloseNormal)
 }
 
-// docs/errors.md says what each close frame says; a client's author reads it when all else failed.
-func TestFramesThatBreakTheProtocolAreClosedInTheDocumentedWords(t *testing.T) {
-	f := open(t, Config{MaxFrame: 1000})
-	mask := "\x00\x00\x00\x00"
-	for _, c := range []struct{ name, sent, want string }{
-		{"no mask", "\x81\x02{}", "1002 protocol error"},
-		{"reserved bits", "\xc1\x82" + mask + "{}", "1002 protocol error"},
-		{"an unknown opcode", "\x85\x82" + mask + "{}", "1002 protocol error"},
-		{"a control frame in parts", "\x09\x81" + mask + "x", "1002 protocol error"},
-		{"a continuation of nothing", "\x80\x81" + mask + "x", "1002 protocol error"},
-		{"a close code that may not be sent", "\x88\x82" + mask + "\x03\xed", "1002 protocol error"},
-		{"a close whose reason is not UTF-8", "\x88\x83" + mask + "\x03\xe8\xff", "1007 not UTF-8"},
-		{"garbage", strings.Repeat("\xde\xad\xbe\xef", 8), "1002 protocol error"},
-		{"a frame over the limit", "\x81\xfe\x03\xe9" + mask + strings.Repeat("x", 1001), "1009 message too large"},
-		{"a close of its own", "\x88\x85" + mask + "\x0f\xa0abc", "4000 abc"},
-	} {
-		s := f.socket()
-		if _, err := s.NetConn().Write([]byte(c.sent)); err != nil {
-			t.Fatal(err)
-		}
-		_, _, err := s.ReadMessage()
-		e, ok := err.(*websocket.CloseError)
-		if !ok {
-			t.Fatalf("%s: no close frame: %v", c.name, err)
-		}
-		equal(t, c.name, fmt.Sprint(e.Code, " ", e.Text), c.want)
-	}
-}
-
 func TestAClientThatDoesNotReadIsClosedAsSlow(t *testing.T) {
 	f := open(t, Config{OutboxBytes: 1 << 20, CloseWithin: time.Minute})
 	c := f.socket()

@@ -3,6 +3,7 @@ package conn
 import (
 	"bufio"
 	"encoding/base64"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -202,8 +203,15 @@ type wsConn struct {
 	*Session
 }
 
-// Read reads for coder.
-func (w *wsConn) Read(p []byte) (int, error) { return w.socket.Read(p) }
+// Read reads for coder, which takes io.EOF within a message for the message's end: what was cut off would be
+// handled as if it were whole.
+func (w *wsConn) Read(p []byte) (int, error) {
+	n, err := w.socket.Read(p)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
 
 // Write takes one control frame and never blocks.
 func (w *wsConn) Write(p []byte) (int, error) {
