@@ -56,6 +56,8 @@ func (s *Server) table() []route {
 	on("GET", "/v1/functions/{function}/versions", s.listVersions)
 	on("GET", "/v1/functions/{function}/versions/{version}", s.getVersion)
 
+	on("GET", "/v1/limits", s.getLimits)
+
 	on("GET", "/v1/triggers", s.listTriggers)
 	on("PUT", "/v1/triggers/{trigger}", s.setTrigger)
 	on("GET", "/v1/triggers/{trigger}", s.getTrigger)
@@ -71,6 +73,9 @@ func (s *Server) table() []route {
 	on("POST", "/v1/admin/tenants/{tenant}/keys", s.createKey)
 	on("GET", "/v1/admin/tenants/{tenant}/keys", s.listKeys)
 	on("DELETE", "/v1/admin/tenants/{tenant}/keys/{key}", s.deleteKey)
+
+	on("GET", "/v1/admin/tenants/{tenant}/limits", s.getTenantLimits)
+	on("PUT", "/v1/admin/tenants/{tenant}/limits", s.setTenantLimits)
 
 	on("POST", "/v1/admin/drain", s.drainHub)
 	on("POST", "/v1/admin/backup", s.backup)

@@ -17,6 +17,11 @@ func (h *Hub) Start(ctx context.Context, owner *tenants.Tenant, req *Request) (V
 	if h.draining.Load() && req.Parent == "" {
 		return View{}, errDraining
 	}
+	if req.Parent == "" && req.Trigger == "" { // a trigger would miss what it is refused
+		if err := t.admission.admit(owner.Limits()); err != nil {
+			return View{}, err
+		}
+	}
 	if req.Key != "" {
 		x, err := t.invokeKeyed(req, nil)
 		if err != nil {

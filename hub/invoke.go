@@ -19,6 +19,11 @@ func (h *Hub) Invoke(owner *tenants.Tenant, req *Request, to Replier) (*Executio
 	if h.draining.Load() && req.Parent == "" { // what runs may still call others, to come to an end
 		return nil, errDraining
 	}
+	if req.Parent == "" {
+		if err := t.admission.admit(owner.Limits()); err != nil {
+			return nil, err
+		}
+	}
 	if req.Key != "" {
 		return t.invokeKeyed(req, to)
 	}

@@ -30,7 +30,8 @@ type tenant struct {
 	wild    index        // patterns that may match execution.* and function.*
 	journal *journal     // the tenant's own streams
 
-	presence presence
+	presence  presence
+	admission admission
 
 	mu        sync.Mutex // guards all below
 	functions map[string]*stream

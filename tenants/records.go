@@ -17,6 +17,7 @@ const (
 
 type tenantRecord struct {
 	CreatedAt time.Time `json:"createdAt"`
+	Limits    ownLimits `json:"limits,omitempty"`
 }
 
 type keyRecord struct {

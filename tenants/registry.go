@@ -32,6 +32,7 @@ type Config struct {
 	MaxFileSize    int           // bytes of one: 32 MiB
 	MaxTreeSize    int           // bytes of all: 64 MiB
 	MaxLog         int           // bytes kept of an install's log: 256 KiB
+	Limits         Limits        // of a tenant that was not given its own; DefaultLimits is where to begin
 
 	SecretKey        MasterKey    // wraps what is secret; none: one that is made in SecretFile when it is needed
 	FormerSecretKeys []MasterKey  // what they wrap is wrapped anew at Open
@@ -66,6 +67,7 @@ type Registry struct {
 	check   func(ctx context.Context, v *Version) error
 	changed func(tenant string)
 	deleted func(ctx context.Context, tenant string) error
+	limited func(t *Tenant)
 }
 
 // Open loads all records and sweeps away the folders that no version owns.
@@ -85,6 +87,7 @@ func Open(cfg Config, st *store.Store) (*Registry, error) {
 		check:   func(context.Context, *Version) error { return nil },
 		changed: func(string) {},
 		deleted: func(context.Context, string) error { return nil },
+		limited: func(*Tenant) {},
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("make the folder of functions: %w", err)
@@ -129,8 +132,9 @@ func (r *Registry) load() error {
 		if err := readRecord(k, v, &rec); err != nil {
 			return err
 		}
-		r.tenants[parts[0]] = newTenant(parts[0], rec.CreatedAt)
-		return nil
+		limits, err := rec.Limits.over(r.cfg.Limits)
+		r.tenants[parts[0]] = newTenant(parts[0], rec, limits)
+		return err
 	}); err != nil {
 		return err
 	}
@@ -291,9 +295,10 @@ func (r *Registry) CreateTenant(ctx context.Context, name string) (*Tenant, stri
 	if _, err := r.Tenant(name); err == nil {
 		return nil, "", fault.New(fault.Conflict, "There is a tenant %q already.", name)
 	}
-	t := newTenant(name, time.Now().UTC())
+	rec := tenantRecord{CreatedAt: time.Now().UTC()}
+	t := newTenant(name, rec, r.cfg.Limits)
 	secret, hash, key := newKey(name)
-	if err := r.store.Commit(context.WithoutCancel(ctx), putRecord(tenantKey(name), tenantRecord{t.createdAt}), putRecord(keyKey(hash), key)); err != nil {
+	if err := r.store.Commit(context.WithoutCancel(ctx), putRecord(tenantKey(name), rec), putRecord(keyKey(hash), key)); err != nil {
 		return nil, "", err
 	}
 	r.mu.Lock()

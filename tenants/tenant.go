@@ -17,18 +17,21 @@ type Tenant struct {
 	name      string
 	createdAt time.Time
 	functions atomic.Pointer[map[string]*Function] // the map and its values are replaced, never changed
+	limits    atomic.Pointer[Limits]               // replaced, never changed
 
-	mu         sync.Mutex               // guards publishing, records, and changes of functions
+	mu         sync.Mutex               // guards publishing, records, own, and changes of functions
 	publishing map[string]chan struct{} // by function: holds a token while one is published
 	records    map[string]functionRecord
+	own        ownLimits // replaced, never changed
 
 	life    sync.RWMutex // held to read while records are written, so that none are once deleted is set
 	deleted bool         // by DeleteTenant; stays so if that fails half-way, until it is repeated
 }
 
-func newTenant(name string, createdAt time.Time) *Tenant {
-	t := &Tenant{name: name, createdAt: createdAt, publishing: map[string]chan struct{}{}, records: map[string]functionRecord{}}
+func newTenant(name string, rec tenantRecord, limits Limits) *Tenant {
+	t := &Tenant{name: name, createdAt: rec.CreatedAt, own: rec.Limits, publishing: map[string]chan struct{}{}, records: map[string]functionRecord{}}
 	t.functions.Store(&map[string]*Function{})
+	t.limits.Store(&limits)
 	return t
 }
 

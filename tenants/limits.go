@@ -1,0 +1,153 @@
+package tenants
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/units"
+)
+
+// Limits is what one tenant may take of the hub. A tenant's own limits are stored, as JSON of the fields that
+// were set; the others are the hub's defaults (Config.Limits), so that a change of these reaches all tenants
+// that were not given other ones.
+//
+// To add a limit: a field here, a row in limitBounds, a row in docs/limits.md.
+type Limits struct {
+	CallRate  float64 `json:"callRate"`  // calls and starts from outside a second; 0: no limit
+	CallBurst int     `json:"callBurst"` // of them at once after a rest; 0: those of one second
+}
+
+// DefaultLimits are those of a hub that was not told otherwise.
+func DefaultLimits() Limits { return Limits{} }
+
+// limitBounds says of each limit, by its JSON name, which values it takes.
+var limitBounds = map[string]struct{ least, most float64 }{
+	"callRate":  {0, 10_000_000},
+	"callBurst": {0, 10_000_000},
+}
+
+// ownLimits is the fields that a tenant was given, as JSON.
+type ownLimits map[string]json.RawMessage
+
+// parseLimits reads a tenant's own limits. What is unknown or wrong is a fault that names the field; a null is
+// as if it were not there.
+func parseLimits(b []byte, defaults Limits) (ownLimits, error) {
+	const where = "limits"
+	fields := map[string]any{}
+	parsed := defaults
+	v := reflect.ValueOf(&parsed).Elem()
+	for i := range v.NumField() {
+		fields[v.Type().Field(i).Tag.Get("json")] = v.Field(i).Addr().Interface()
+	}
+	if err := readFields(where, b, fields); err != nil {
+		return nil, err
+	}
+	var own ownLimits
+	if err := json.Unmarshal(b, &own); err != nil {
+		return nil, fmt.Errorf("read limits: %w", err)
+	}
+	maps.DeleteFunc(own, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		bounds, n := limitBounds[name], number(fields[name])
+		if n < bounds.least || n > bounds.most {
+			return nil, fault.New(fault.InvalidRequest, "%s.%s: it is %s to %s.", where, name,
+				shownAs(fields[name], bounds.least), shownAs(fields[name], bounds.most))
+		}
+		value, err := json.Marshal(fields[name]) // in the form in which it is shown
+		if err != nil {
+			return nil, fmt.Errorf("keep limits: %w", err)
+		}
+		own[name] = value
+	}
+	return own, nil
+}
+
+// number gives the value behind a pointer to a limit's field.
+func number(field any) float64 {
+	v := reflect.ValueOf(field).Elem()
+	if v.CanFloat() {
+		return v.Float()
+	}
+	return float64(v.Int())
+}
+
+// shownAs gives n as a user writes a value of the field's type.
+func shownAs(field any, n float64) string {
+	switch field.(type) {
+	case *units.Duration:
+		return units.Duration(n).String()
+	case *units.Size:
+		return units.Size(n).String()
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", n), ".0")
+}
+
+// over gives defaults with the tenant's own limits in place of theirs.
+func (own ownLimits) over(defaults Limits) (Limits, error) {
+	l := defaults
+	b, err := json.Marshal(own)
+	if err == nil {
+		err = json.Unmarshal(b, &l)
+	}
+	if err != nil {
+		return defaults, fmt.Errorf("read limits: %w", err)
+	}
+	return l, nil
+}
+
+// Limits gives what holds for the tenant: its own limits, and the hub's defaults for the others. The caller
+// must not change it; a change of limits makes a new one.
+func (t *Tenant) Limits() *Limits { return t.limits.Load() }
+
+// OwnLimits gives the limits that the tenant was given, as JSON by their names.
+func (t *Tenant) OwnLimits() map[string]json.RawMessage {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.own)
+}
+
+// OnLimits has f called after a tenant's limits have changed.
+func (r *Registry) OnLimits(f func(t *Tenant)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.limited = f
+}
+
+// SetLimits replaces a tenant's own limits by those in b, JSON as Limits has it. It returns once they are on
+// disk and hold.
+func (r *Registry) SetLimits(ctx context.Context, t *Tenant, b []byte) error {
+	own, err := parseLimits(b, r.cfg.Limits)
+	if err != nil {
+		return err
+	}
+	l, err := own.over(r.cfg.Limits)
+	if err != nil {
+		return err
+	}
+	r.admin.Lock()
+	defer r.admin.Unlock()
+	t.life.RLock()
+	deleted := t.deleted
+	t.life.RUnlock()
+	if deleted { // no other way round: DeleteTenant holds admin, too
+		return noTenant(t.name)
+	}
+	if err := r.store.Commit(context.WithoutCancel(ctx), putRecord(tenantKey(t.name), tenantRecord{t.createdAt, own})); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.own = own
+	t.mu.Unlock()
+	t.limits.Store(&l)
+	r.mu.Lock()
+	limited := r.limited
+	r.mu.Unlock()
+	limited(t)
+	return nil
+}
