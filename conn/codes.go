@@ -12,6 +12,7 @@ const (
 	CloseTooLarge     CloseCode = 1009
 	CloseInternal     CloseCode = 1011
 	CloseRestart      CloseCode = 1012
+	CloseBusy         CloseCode = 1013
 	CloseUnauthorized CloseCode = 4001
 	CloseSlow         CloseCode = 4008
 )
@@ -34,6 +35,7 @@ var CloseCodes = []CloseEntry{
 	{CloseTooLarge, "message too large", "A message was over MaxFrame.", "Send less, or use HTTP; reconnect."},
 	{CloseInternal, "internal error", "A fault of the hub's own.", "Reconnect with backoff."},
 	{CloseRestart, "restart", "The hub drains; `closing` came before.", "Reconnect after `reconnect.after` milliseconds, resubscribe from the last offset."},
+	{CloseBusy, "busy", "More clients come than `ConnectRate` lets in; `closing` came before, and nothing was begun.", "Reconnect after `reconnect.after` milliseconds, resubscribe from the last offset."},
 	{CloseUnauthorized, "unauthorized", "No `auth` in time, or a key the hub does not know.", "Get a new token, then reconnect; without one, give up."},
 	{CloseSlow, "slow consumer", "The client did not read what it asked for.", "Reconnect, resubscribe from the last offset."},
 }

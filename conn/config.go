@@ -15,6 +15,8 @@ type Config struct {
 	MaxSubs        int           // subscriptions of one WebSocket; 1024
 	OutboxBytes    int           // output that waits for one connection; 8 MiB
 	MaxConns       int           // connections at once; 262144
+	ConnectRate    int           // WebSockets that come in each second; 5000
+	ConnectBurst   int           // those that come in at once before the rate counts; 2000
 	HeaderTimeout  time.Duration // from a request's first byte to the end of its headers; 10 s
 	BodyTimeout    time.Duration // for a request's body over 64 KiB, from the end of the headers, and for a response; 5 min
 	IdleTimeout    time.Duration // a kept-alive connection without a request; 75 s
@@ -46,6 +48,8 @@ func (c *Config) setDefaults() {
 	setInt(&c.MaxSubs, 1024)
 	setInt(&c.OutboxBytes, 8<<20)
 	setInt(&c.MaxConns, 256<<10)
+	setInt(&c.ConnectRate, 5000)
+	setInt(&c.ConnectBurst, 2000)
 	setTime(&c.HeaderTimeout, 10*time.Second)
 	setTime(&c.BodyTimeout, 5*time.Minute)
 	setTime(&c.IdleTimeout, 75*time.Second)

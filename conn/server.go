@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -30,6 +29,7 @@ type Server struct {
 	ctx    context.Context // ends when running requests must end: later than Serve's own
 	cancel context.CancelCauseFunc
 	live   liveSet
+	doors  *arrivals
 	group  group
 	wait   waiters
 	beats  atomic.Int64 // counts PingEvery
@@ -43,6 +43,7 @@ func New(cfg Config, h *hub.Hub, reg *tenants.Registry) *Server {
 	cfg.setDefaults()
 	s := &Server{cfg: cfg, hub: h, tenants: reg}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.doors = newArrivals(cfg.ConnectRate, cfg.ConnectBurst, cfg.ReconnectAfter)
 	s.routes = s.table()
 	s.http = &fasthttp.Server{
 		Handler:                      s.handle,
@@ -129,7 +130,7 @@ func (s *Server) drain(l *listener) {
 
 // reconnectAfter is when a client that leaves should come back: each at another time.
 func (s *Server) reconnectAfter() time.Duration {
-	return time.Duration(rand.Int64N(int64(s.cfg.ReconnectAfter) + 1))
+	return jitter(s.cfg.ReconnectAfter)
 }
 
 // handle serves one request. A panic of ours ends the request, not the hub.

@@ -216,13 +216,24 @@ var pingFrame = appendFrameHead(nil, opPing, 0)
 
 // leave tells the client that the hub goes, and when to come back.
 func (s *Session) leave(reason string, after time.Duration) {
+	s.advise(reason, after)
+	s.leaving.Store(true)
+	s.leaveIfIdle()
+}
+
+// turnAway ends a session before it began: too many come at once.
+func (s *Session) turnAway(after time.Duration) {
+	s.advise("busy", after)
+	s.close(CloseBusy)
+}
+
+// advise announces the end of the session, and says when to come back.
+func (s *Session) advise(reason string, after time.Duration) {
 	b, _ := json.Marshal(map[string]any{
 		"jsonrpc": "2.0", "method": "closing",
 		"params": map[string]any{"reason": reason, "reconnect": map[string]any{"after": after.Milliseconds()}},
 	})
 	s.out.text(nil, b)
-	s.leaving.Store(true)
-	s.leaveIfIdle()
 }
 
 // leaveIfIdle closes a session that leaves once its calls are answered.

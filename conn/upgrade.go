@@ -46,12 +46,24 @@ func (s *Server) upgrade(ctx *fasthttp.RequestCtx, _ []string) error {
 	}
 	as := query(ctx, "tenant")
 	ctx.HijackSetNoResponse(true)
-	ctx.Hijack(func(c net.Conn) { s.openSession(c, r, protocol, caller, token, as) })
+	after, busy := s.doors.turnedAway(time.Now())
+	ctx.Hijack(func(c net.Conn) {
+		s.openSession(c, r, protocol, func(ses *Session, leave bool) {
+			switch {
+			case leave:
+				ses.leave("drain", s.reconnectAfter())
+			case busy:
+				ses.turnAway(after)
+			default:
+				ses.welcome(caller, token, as)
+			}
+		})
+	})
 	return nil
 }
 
-// openSession runs in a goroutine of fasthttp's, which ends here.
-func (s *Server) openSession(c net.Conn, r *http.Request, protocol string, caller *Caller, token, as string) {
+// openSession runs in a goroutine of fasthttp's, which ends here. begin is told whether the hub drains.
+func (s *Server) openSession(c net.Conn, r *http.Request, protocol string, begin func(ses *Session, leave bool)) {
 	early, err := takeEarly(c)
 	if err != nil {
 		_ = c.Close()
@@ -68,10 +80,7 @@ func (s *Server) openSession(c net.Conn, r *http.Request, protocol string, calle
 	ses.ws.SetReadLimit(int64(s.cfg.MaxFrame))
 	leave := s.live.admit(ses)
 	s.spawn(func() {
-		ses.welcome(caller, token, as)
-		if leave {
-			ses.leave("drain", s.reconnectAfter())
-		}
+		begin(ses, leave)
 		ses.run()
 	})
 }

@@ -23,6 +23,7 @@ export const transitions = {
 const UNAUTHORIZED = 4001
 const TOO_LARGE = 1009
 const RESTART = 1012
+const BUSY = 1013 // more clients came at once than the hub lets in
 const OUR_FAULT = new Set([1002, 1003, 1007]) // or that of a wire that garbles: only often in a row is it ours
 const FAULTS = 5
 
@@ -189,6 +190,7 @@ export class Connection {
   }
 
   #authenticated (message) {
+    if (message?.method === 'closing') this.advise(message.params?.reconnect?.after) // before it has let us in
     if (message?.id !== AUTH) return
     if (!message.error) return this.#accepted()
     this.#refuse(fromAnswer(message.error))
@@ -202,7 +204,7 @@ export class Connection {
   #closedBy (code, reason) {
     const message = `The connection was closed (${code}${reason ? `: ${reason}` : ''}).`
     if (code === UNAUTHORIZED) this.#refuse(new LivefnError('unauthorized', message))
-    else if (code === RESTART) this.#step('lost', new LivefnError('connection_lost', message), true)
+    else if (code === RESTART || code === BUSY) this.#step('lost', new LivefnError('connection_lost', message), true)
     else if (code === TOO_LARGE) this.#step('lost', new LivefnError('payload_too_large', message))
     else if (OUR_FAULT.has(code) && ++this.#faults >= FAULTS) this.#step('refused', new LivefnError('connection_lost', message))
     else this.#lose(message)

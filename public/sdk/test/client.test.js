@@ -263,6 +263,21 @@ test('the hub announces its closing and says when to come back', async t => {
   await status(client, 'open')
 })
 
+// After a storm: the hub turns away whom it can't serve yet, and says when it can.
+test('a hub that is busy is asked again when it said, and what waits is asked of it then', async t => {
+  const hub = await TestHub.start(t)
+  let turnedAway = 0
+  hub.on('connection', socket => {
+    if (turnedAway++ >= 2) return
+    socket.notify('closing', { reason: 'busy', reconnect: { after: 2 } })
+    socket.close(1013, 'busy')
+  })
+  const client = connect(hub.url, { token: hub.token, WebSocket, delay: () => assert.fail('the hub said when') })
+  t.after(() => client.close())
+  assert.equal(await client.invoke('add', 1, 2), 3)
+  assert.deepEqual([turnedAway, hub.messages.filter(({ method }) => method === 'invoke').length], [3, 1])
+})
+
 // A deploy is no reason for callers to fail: what the draining hub would refuse waits for the next one.
 test('what is asked after the hub announced its closing waits for the next connection', async t => {
   const hub = await TestHub.start(t)
