@@ -27,8 +27,8 @@ var arrows = map[string][]string{
 	"":                 {"internal/cli"},
 	"internal/cli":     {"conn", "hub", "tenants", "nodebridge", "loadtest", "public", "internal/fault", "internal/units", "internal/store", "internal/samples", "internal/client", "internal/backup"},
 	"conn":             {"hub", "tenants", "nodebridge", "public", "internal/fault", "internal/units"},
-	"hub":              {"tenants", "nodebridge", "internal/fault", "internal/units", "internal/store", "internal/crash"},
-	"tenants":          {"internal/fault", "internal/units", "internal/store", "internal/crash"},
+	"hub":              {"tenants", "nodebridge", "internal/fault", "internal/pattern", "internal/units", "internal/store", "internal/crash"},
+	"tenants":          {"internal/fault", "internal/pattern", "internal/units", "internal/store", "internal/crash"},
 	"nodebridge":       {"internal/fault", "internal/units"},
 	"internal/store":   {"internal/fault", "internal/crash"},
 	"internal/crash":   {}, // empty, but in the torture test's build
@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"internal/backup":  {"internal/store"},
 	"internal/units":   {"internal/fault"},
 	"internal/fault":   {},
+	"internal/pattern": {"internal/fault"},
 	"internal/samples": {},
 	"public":           {},
 	"internal/client":  {"internal/fault", "internal/units"}, // of the public API, and so nothing of the hub
