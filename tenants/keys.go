@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -16,14 +18,20 @@ import (
 	"github.com/livefn/livefn/internal/store"
 )
 
-// Grant is what a key allows: acting for Tenant, or everything if Admin.
+// Grant is what a key or token allows: acting for Tenant, within the token's scopes if it is one, or
+// everything if Admin.
 type Grant struct {
 	Tenant *Tenant // nil for the operator's key
 	Admin  bool
-	KeyID  string
+	KeyID  string // "" for a token
+	Token  *Token // nil for a key
 
 	createdAt time.Time
+	gone      atomic.Bool // the key was deleted
 }
+
+// adminKeyID is the id of the operator's key.
+const adminKeyID = "admin"
 
 // Key is a key as it may be shown.
 type Key struct {
@@ -39,13 +47,32 @@ func (k Key) MarshalJSON() ([]byte, error) {
 	}{k.ID, shownTime(k.CreatedAt)})
 }
 
-// Authenticate gives what a key allows. Keys are known by their SHA-256 alone; they are long random
-// strings, so that needs neither salt nor stretching. key is not kept.
-func (r *Registry) Authenticate(key string) (*Grant, error) {
-	if g, ok := r.keys.Load(hashKey(key)); ok {
+// Authenticate gives what a key or token allows. Keys are known by their SHA-256 alone; they are long random
+// strings, so that needs neither salt nor stretching. secret is not kept.
+func (r *Registry) Authenticate(secret string) (*Grant, error) {
+	h := hashKey(secret)
+	if g, ok := r.keys.Load(h); ok {
 		return g, nil
 	}
-	return nil, fault.New(fault.Unauthorized, "The hub does not know this key.")
+	if !looksLikeToken(secret) {
+		return nil, errUnknownKey
+	}
+	if g := r.known.get(h, time.Now(), r.cfg.TokenLeeway); g != nil {
+		return g, nil
+	}
+	g, err := r.verifyToken(strings.Clone(secret))
+	if err == nil {
+		r.known.put(h, g)
+	}
+	return g, err
+}
+
+var errUnknownKey = fault.New(fault.Unauthorized, "The hub does not know this key.")
+
+// storeKey makes a key known, whose record is on disk.
+func (r *Registry) storeKey(h [32]byte, g *Grant) {
+	g.Tenant.auth.change(func() { g.Tenant.auth.apiKeys[g.KeyID] = struct{}{} })
+	r.keys.Store(h, g)
 }
 
 func hashKey(key string) [32]byte {
@@ -98,7 +125,7 @@ func (r *Registry) CreateKey(ctx context.Context, tenant string) (Key, string, e
 	if err := r.store.Commit(context.WithoutCancel(ctx), putRecord(keyKey(hash), rec)); err != nil {
 		return Key{}, "", err
 	}
-	r.keys.Store(hash, &Grant{Tenant: t, KeyID: rec.ID, createdAt: rec.CreatedAt})
+	r.storeKey(hash, &Grant{Tenant: t, KeyID: rec.ID, createdAt: rec.CreatedAt})
 	return Key{rec.ID, rec.CreatedAt}, secret, nil
 }
 
@@ -121,7 +148,8 @@ func (r *Registry) Keys(tenant string) ([]Key, error) {
 	return keys, nil
 }
 
-// DeleteKey deletes a key of a tenant; it is refused from then on.
+// DeleteKey deletes a key of a tenant: it, and the tokens that the hub gave for it, are refused from then on,
+// and what they opened is ended.
 func (r *Registry) DeleteKey(ctx context.Context, tenant, id string) error {
 	r.admin.Lock()
 	defer r.admin.Unlock()
@@ -156,7 +184,13 @@ func (r *Registry) deleteKeys(ctx context.Context, t *Tenant, which func(*Grant)
 		return err
 	}
 	for _, h := range hashes {
-		r.keys.Delete(h)
+		if g, ok := r.keys.LoadAndDelete(h); ok {
+			g.gone.Store(true)
+			t.auth.change(func() { delete(t.auth.apiKeys, g.KeyID) })
+		}
+	}
+	if len(hashes) > 0 {
+		r.tellRevoked(t.name)
 	}
 	return nil
 }

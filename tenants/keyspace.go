@@ -1,6 +1,7 @@
 package tenants
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -15,6 +16,9 @@ import (
 //	t/v/<tenant>/<function>/<number, 10 digits>    versionRecord
 //	t/l/<tenant>/<function>/<number, 10 digits>    the install's log, as it was
 //	t/s/<tenant>/key                               sealRecord: the tenant's data key, wrapped
+//	t/j/<tenant>/<kid>                             tokenKeyRecord
+//	t/x/<tenant>/<sha256 of what, hex>             revokedRecord: a token or a subject; goes after revocationsKept
+//	t/o/<tenant>/origins                           originsRecord
 const (
 	tenantsPrefix   = "t/t/"
 	keysPrefix      = "t/k/"
@@ -22,11 +26,17 @@ const (
 	versionsPrefix  = "t/v/"
 	logsPrefix      = "t/l/"
 	sealsPrefix     = "t/s/"
+	tokenKeysPrefix = "t/j/"
+	revokedPrefix   = "t/x/"
+	originsPrefix   = "t/o/"
 )
 
-// tenantPrefixes lists where a tenant's functions and its data key are.
-func tenantPrefixes(tenant string) []string {
-	return []string{functionsPrefix + tenant + "/", versionsPrefix + tenant + "/", logsPrefix + tenant + "/", sealsPrefix + tenant + "/"}
+// tenantPrefixes lists where a tenant's functions, its data key and what it has for tokens are.
+func tenantPrefixes(tenant string) (prefixes []string) {
+	for _, p := range []string{functionsPrefix, versionsPrefix, logsPrefix, sealsPrefix, tokenKeysPrefix, revokedPrefix, originsPrefix} {
+		prefixes = append(prefixes, p+tenant+"/")
+	}
+	return prefixes
 }
 
 func tenantKey(tenant string) []byte       { return []byte(tenantsPrefix + tenant) }
@@ -38,5 +48,11 @@ func versionKey(tenant, fn string, n int) []byte {
 func logKey(tenant, fn string, n int) []byte {
 	return fmt.Appendf(nil, "%s%s/%s/%010d", logsPrefix, tenant, fn, n)
 }
-func sealKey(tenant string) []byte { return []byte(sealsPrefix + tenant + "/key") }
-func partsOf(key []byte) []string  { return strings.Split(string(key), "/")[2:] }
+func sealKey(tenant string) []byte          { return []byte(sealsPrefix + tenant + "/key") }
+func tokenKeyKey(tenant, kid string) []byte { return []byte(tokenKeysPrefix + tenant + "/" + kid) }
+func revokedKey(tenant, what string) []byte {
+	h := sha256.Sum256([]byte(what))
+	return []byte(revokedPrefix + tenant + "/" + hex.EncodeToString(h[:]))
+}
+func originsKey(tenant string) []byte { return []byte(originsPrefix + tenant + "/origins") }
+func partsOf(key []byte) []string     { return strings.Split(string(key), "/")[2:] }

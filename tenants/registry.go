@@ -33,6 +33,13 @@ type Config struct {
 	MaxTreeSize    int           // bytes of all: 64 MiB
 	MaxLog         int           // bytes kept of an install's log: 256 KiB
 	Limits         Limits        // of a tenant that was not given its own; DefaultLimits is where to begin
+	MaxToken       int           // bytes of a token: 8 KiB
+	MaxTokenTTL    time.Duration // how long a token may live: 24 h; 30 d at most
+	TokenLeeway    time.Duration // how far apart the clocks of who signs tokens and the hub may be: 5 s
+	TokenCache     int           // tokens that are remembered once they were verified: 16,384
+	MaxTokenKeys   int           // keys for tokens of one tenant: 32
+	MaxRevoked     int           // revocations of one tenant that are kept: 100,000
+	MaxOrigins     int           // origins of one tenant's pages: 100
 
 	SecretKey        MasterKey    // wraps what is secret; none: one that is made in SecretFile when it is needed
 	FormerSecretKeys []MasterKey  // what they wrap is wrapped anew at Open
@@ -48,6 +55,13 @@ func (c Config) withDefaults() Config {
 	c.MaxFileSize = cmp.Or(c.MaxFileSize, 32<<20)
 	c.MaxTreeSize = cmp.Or(c.MaxTreeSize, 64<<20)
 	c.MaxLog = cmp.Or(c.MaxLog, 256<<10)
+	c.MaxToken = cmp.Or(c.MaxToken, 8<<10)
+	c.MaxTokenTTL = min(cmp.Or(c.MaxTokenTTL, 24*time.Hour), revocationsKept)
+	c.TokenLeeway = cmp.Or(c.TokenLeeway, 5*time.Second)
+	c.TokenCache = cmp.Or(c.TokenCache, 16_384)
+	c.MaxTokenKeys = cmp.Or(c.MaxTokenKeys, 32)
+	c.MaxRevoked = cmp.Or(c.MaxRevoked, 100_000)
+	c.MaxOrigins = cmp.Or(c.MaxOrigins, 100)
 	c.SecretFile = cmp.Or(c.SecretFile, filepath.Join(filepath.Dir(c.Dir), "secret.key"))
 	c.Log = cmp.Or(c.Log, slog.Default())
 	return c
@@ -59,6 +73,7 @@ type Registry struct {
 	store *store.Store
 	seals *keyring
 	keys  *xsync.MapOf[[32]byte, *Grant] // by the key's hash
+	known *tokenCache
 
 	admin sync.Mutex // held while a tenant or a key is made or deleted: one at a time; before mu
 
@@ -68,6 +83,7 @@ type Registry struct {
 	changed func(tenant string)
 	deleted func(ctx context.Context, tenant string) error
 	limited func(t *Tenant)
+	revoked func(tenant string)
 }
 
 // Open loads all records and sweeps away the folders that no version owns.
@@ -88,6 +104,8 @@ func Open(cfg Config, st *store.Store) (*Registry, error) {
 		changed: func(string) {},
 		deleted: func(context.Context, string) error { return nil },
 		limited: func(*Tenant) {},
+		revoked: func(string) {},
+		known:   newTokenCache(cfg.TokenCache),
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("make the folder of functions: %w", err)
@@ -99,7 +117,7 @@ func Open(cfg Config, st *store.Store) (*Registry, error) {
 		return nil, err
 	}
 	if cfg.AdminKey != "" {
-		r.keys.Store(hashKey(cfg.AdminKey), &Grant{Admin: true, KeyID: "admin"})
+		r.keys.Store(hashKey(cfg.AdminKey), &Grant{Admin: true, KeyID: adminKeyID})
 	}
 	return r, nil
 }
@@ -145,14 +163,16 @@ func (r *Registry) load() error {
 		}
 		hash, err := parseHash(parts[0])
 		if t := r.tenants[rec.Tenant]; t != nil && err == nil {
-			r.keys.Store(hash, &Grant{Tenant: t, KeyID: rec.ID, createdAt: rec.CreatedAt})
+			r.storeKey(hash, &Grant{Tenant: t, KeyID: rec.ID, createdAt: rec.CreatedAt})
 		}
 		return err
 	}); err != nil {
 		return err
 	}
-	if err := r.loadSeals(); err != nil {
-		return err
+	for _, load := range []func() error{r.loadSeals, r.loadTokenKeys, r.loadRevoked, r.loadOrigins} {
+		if err := load(); err != nil {
+			return err
+		}
 	}
 	var clear []*clearVersion
 	versions := map[string][]*Version{} // by tenant/function
@@ -304,7 +324,7 @@ func (r *Registry) CreateTenant(ctx context.Context, name string) (*Tenant, stri
 	r.mu.Lock()
 	r.tenants[name] = t
 	r.mu.Unlock()
-	r.keys.Store(hash, &Grant{Tenant: t, KeyID: key.ID, createdAt: key.CreatedAt})
+	r.storeKey(hash, &Grant{Tenant: t, KeyID: key.ID, createdAt: key.CreatedAt})
 	return t, secret, nil
 }
 
@@ -326,6 +346,8 @@ func (r *Registry) DeleteTenant(ctx context.Context, name string) error {
 	t.deleted = true
 	t.functions.Store(&map[string]*Function{})
 	t.life.Unlock()
+	t.auth.change(func() { t.auth.closed = true })
+	r.tellRevoked(name)
 	r.tellChanged(name)
 	r.mu.Lock()
 	deleted := r.deleted

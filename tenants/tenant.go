@@ -24,6 +24,9 @@ type Tenant struct {
 	records    map[string]functionRecord
 	own        ownLimits // replaced, never changed
 
+	auth    tokenAuth
+	origins atomic.Pointer[[]origin] // nil: pages of any origin may act as the tenant
+
 	life    sync.RWMutex // held to read while records are written, so that none are once deleted is set
 	deleted bool         // by DeleteTenant; stays so if that fails half-way, until it is repeated
 }
@@ -32,6 +35,7 @@ func newTenant(name string, rec tenantRecord, limits Limits) *Tenant {
 	t := &Tenant{name: name, createdAt: rec.CreatedAt, own: rec.Limits, publishing: map[string]chan struct{}{}, records: map[string]functionRecord{}}
 	t.functions.Store(&map[string]*Function{})
 	t.limits.Store(&limits)
+	t.auth.apiKeys, t.auth.keys, t.auth.revoked = map[string]struct{}{}, map[string]*tokenKey{}, map[string]revokedToken{}
 	return t
 }
 
