@@ -82,7 +82,7 @@ fmt: $(NPM_DONE) ## format Go, fix what eslint can fix
 
 # ---- What the above need ------------------------------------------------------------------------------
 
-tools: node-version cc-version $(GOLANGCI) $(NPM_DONE)
+tools: node-version cc-version bubblewrap $(GOLANGCI) $(NPM_DONE)
 	scripts/chromium.sh
 
 $(GOLANGCI):
@@ -94,7 +94,7 @@ $(NPM_DONE): package.json package-lock.json .npmrc
 	npm ci --ignore-scripts
 	@touch $@
 
-.PHONY: node-version cc-version
+.PHONY: node-version cc-version bubblewrap
 node-version:
 	@major=$$(node -p 'process.versions.node.split(".")[0]') && [ "$$major" -ge $(NODE_MAJOR) ] || \
 		{ echo "Node $(NODE_MAJOR) or newer is needed, this is $$(node --version || echo none)" >&2; exit 1; }
@@ -102,6 +102,10 @@ node-version:
 # The race detector links with a C compiler.
 cc-version:
 	@command -v cc >/dev/null || scripts/install-debian.sh gcc libc6-dev
+
+# Functions run behind walls made by it; where there is no Linux there are no walls.
+bubblewrap:
+	@scripts/bubblewrap.sh
 
 clean: ## remove what was built, not what a hub keeps in ./data
 	rm -rf bin .tools node_modules

@@ -25,15 +25,16 @@ const root = "../.."
 // nobody and import nothing: adding one means deciding where it stands.
 var arrows = map[string][]string{
 	"":                 {"internal/cli"},
-	"internal/cli":     {"conn", "hub", "tenants", "nodebridge", "loadtest", "public", "internal/fault", "internal/units", "internal/store", "internal/samples", "internal/client", "internal/backup"},
+	"internal/cli":     {"conn", "hub", "tenants", "nodebridge", "loadtest", "public", "internal/fault", "internal/units", "internal/store", "internal/samples", "internal/client", "internal/backup", "internal/sandbox"},
 	"conn":             {"hub", "tenants", "nodebridge", "public", "internal/fault", "internal/units"},
 	"hub":              {"tenants", "nodebridge", "internal/fault", "internal/pattern", "internal/units", "internal/store", "internal/crash"},
-	"tenants":          {"internal/fault", "internal/pattern", "internal/units", "internal/store", "internal/crash"},
-	"nodebridge":       {"internal/fault", "internal/units"},
+	"tenants":          {"internal/fault", "internal/pattern", "internal/units", "internal/store", "internal/crash", "internal/sandbox"},
+	"nodebridge":       {"internal/fault", "internal/units", "internal/sandbox"},
 	"internal/store":   {"internal/fault", "internal/crash"},
 	"internal/crash":   {}, // empty, but in the torture test's build
 	"internal/torture": {"internal/crash"},
 	"internal/backup":  {"internal/store"},
+	"internal/sandbox": {},
 	"internal/units":   {"internal/fault"},
 	"internal/fault":   {},
 	"internal/pattern": {"internal/fault"},

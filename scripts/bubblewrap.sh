@@ -1,0 +1,18 @@
+#!/bin/sh
+# Sees to it that bubblewrap, which builds the walls around functions, is here: installs it where it may
+# (Debian), and else says what to do.
+set -eu
+
+[ "$(uname -s)" = Linux ] || exit 0
+command -v bwrap >/dev/null && exit 0
+echo "no bubblewrap here, installing it" >&2
+if [ "$(id -u)" = 0 ] && "$(dirname "$0")/install-debian.sh" bubblewrap; then exit 0; fi
+if [ -n "${CI:-}" ] && "$(dirname "$0")/install-debian.sh" bubblewrap; then exit 0; fi
+cat >&2 <<'EOF'
+
+bubblewrap builds the walls around functions, and is not installed. On Debian or Ubuntu:
+
+    sudo apt-get install bubblewrap
+
+EOF
+exit 1
