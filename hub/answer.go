@@ -17,6 +17,7 @@ type Request struct {
 	Timeout     time.Duration       // the caller's own limit; 0: none
 	Delay       time.Duration       // of a durable start: how long it stays queued; 0: not
 	Priority    int                 // of a durable start: -100 to 100; higher goes first
+	Caller      string              // who asked, if a token says; shown as caller
 	Trigger     string              // what started it, if it was no caller; shown as trigger
 	Parent      string              // the execution that asked for it
 	Depth       int                 // how many executions above it asked for one another

@@ -114,7 +114,7 @@ func (a *attempt) child(number uint32, body []byte) *Request {
 	}
 	return &Request{
 		Function: in.Function, Args: in.Args, Key: in.Key, Delay: time.Duration(in.Delay) * time.Millisecond, Priority: in.Priority,
-		Traceparent: childTrace(x.rec.Traceparent, x.rec.ID), Parent: x.rec.ID, Depth: x.rec.Depth + 1,
+		Traceparent: childTrace(x.rec.Traceparent, x.rec.ID), Parent: x.rec.ID, Depth: x.rec.Depth + 1, Caller: x.rec.Caller,
 	}
 }
 

@@ -85,14 +85,14 @@ func (t *tenant) newExecution(r *route, req *Request) *Execution {
 	at := now()
 	x.rec = Record{
 		ID: t.hub.ids.next(at, &x.id), Function: r.version.Function, Version: r.version.Number, CreatedAt: at,
-		Trigger: strings.Clone(req.Trigger), Parent: req.Parent, Depth: req.Depth, Traceparent: req.Traceparent, Timeout: req.Timeout.Milliseconds(), Epoch: t.hub.epoch,
+		Trigger: strings.Clone(req.Trigger), Caller: req.Caller, Parent: req.Parent, Depth: req.Depth, Traceparent: req.Traceparent, Timeout: req.Timeout.Milliseconds(), Epoch: t.hub.epoch,
 	}
 	return x
 }
 
 // callMeta is the frame's meta (nodebridge/doc.go), nil for a plain first attempt.
 func callMeta(r *Record) []byte {
-	if r.Attempt <= 1 && r.Snapshot == nil && r.Trigger == "" && r.Traceparent == "" && r.Parent == "" {
+	if r.Attempt <= 1 && r.Snapshot == nil && r.Trigger == "" && r.Caller == "" && r.Traceparent == "" && r.Parent == "" {
 		return nil
 	}
 	b, err := json.Marshal(struct {
@@ -100,10 +100,11 @@ func callMeta(r *Record) []byte {
 		Resumed     bool   `json:"resumed,omitempty"`
 		Arguments   int    `json:"arguments,omitempty"`
 		Trigger     string `json:"trigger,omitempty"`
+		Caller      string `json:"caller,omitempty"`
 		Parent      string `json:"parent,omitempty"`
 		Depth       int    `json:"depth,omitempty"`
 		Traceparent string `json:"traceparent,omitempty"`
-	}{r.Attempt, r.Snapshot != nil, r.pad(), r.Trigger, r.Parent, r.Depth, r.Traceparent})
+	}{r.Attempt, r.Snapshot != nil, r.pad(), r.Trigger, r.Caller, r.Parent, r.Depth, r.Traceparent})
 	if err != nil { // strings and numbers
 		panic(err)
 	}

@@ -28,6 +28,7 @@ type Filter struct {
 	Parent   string // id of the execution that asked for them
 	Key      string // idempotency key
 	Trigger  string
+	Caller   string    // asked for it itself: what it asked for in turn is not among them
 	Since    time.Time // created at or after
 	Until    time.Time // created before
 	Limit    int       // 1 to 1,000; 0: 50
@@ -64,6 +65,7 @@ func (h *Hub) Executions(owner *tenants.Tenant, f Filter) (Page, error) {
 		r := v.r
 		return (f.Function == "" || r.Function == f.Function) && (state == 0 || r.State == state) &&
 			(f.Parent == "" || r.Parent == f.Parent) && (f.Key == "" || r.Key == f.Key) && (f.Trigger == "" || r.Trigger == f.Trigger) &&
+			(f.Caller == "" || r.Caller == f.Caller && r.Parent == "") &&
 			(f.Since.IsZero() || r.CreatedAt >= f.Since.UnixMilli()) && (f.Until.IsZero() || r.CreatedAt < f.Until.UnixMilli())
 	}
 	calls := t.calls(f.Cursor, wanted)

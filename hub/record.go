@@ -40,6 +40,7 @@ type Record struct {
 	Failure     *Failure        `json:"failure,omitempty"`
 	Failures    []FailedAttempt `json:"failures,omitempty"` // of earlier attempts, the newest maxFailures
 	Trigger     string          `json:"trigger,omitempty"`
+	Caller      string          `json:"caller,omitempty"` // subject of the token with which it, or its topmost parent, was asked for
 	Parent      string          `json:"parent,omitempty"`
 	Depth       int             `json:"depth,omitempty"` // how many executions above it started one another
 	Key         string          `json:"key,omitempty"`
@@ -179,11 +180,13 @@ func (v View) State() State       { return v.r.State }
 func (v View) Result() *Payload   { return v.r.Result }
 func (v View) Failure() *Failure  { return v.r.Failure }
 func (v View) Function() string   { return v.r.Function }
+func (v View) Caller() string     { return v.r.Caller }
+func (v View) Parent() string     { return v.r.Parent }
 func (v View) Position() Position { return Position{v.r.Epoch, v.r.Offset} }
 
 // MarshalJSON gives {id, function, version, state, attempt, createdAt, startedAt, endedAt, args,
 // result | error, attempts [{attempt, at, error}], pause {reason, at, args, until?, event?}, checkpoint
-// {at, args}, trigger, parent, key, priority, notBefore}. Times are RFC 3339.
+// {at, args}, trigger, caller, parent, key, priority, notBefore}. Times are RFC 3339.
 func (v View) MarshalJSON() ([]byte, error) {
 	type pause struct {
 		Reason string          `json:"reason"`
@@ -214,6 +217,7 @@ func (v View) MarshalJSON() ([]byte, error) {
 		Pause      *pause          `json:"pause,omitempty"`
 		Checkpoint *pause          `json:"checkpoint,omitempty"`
 		Trigger    string          `json:"trigger,omitempty"`
+		Caller     string          `json:"caller,omitempty"`
 		Parent     string          `json:"parent,omitempty"`
 		Key        string          `json:"key,omitempty"`
 		Priority   int             `json:"priority,omitempty"`
@@ -221,7 +225,7 @@ func (v View) MarshalJSON() ([]byte, error) {
 	}{
 		ID: r.ID, Function: r.Function, Version: r.Version, State: r.State, Attempt: r.Attempt,
 		CreatedAt: shownTime(r.CreatedAt), StartedAt: shownTime(r.StartedAt), EndedAt: shownTime(r.EndedAt),
-		Args: r.Args.shownJSON(), Result: r.Result.shownJSON(), Error: r.Failure, Trigger: r.Trigger, Parent: r.Parent,
+		Args: r.Args.shownJSON(), Result: r.Result.shownJSON(), Error: r.Failure, Trigger: r.Trigger, Caller: r.Caller, Parent: r.Parent,
 		Key: r.Key, Priority: r.Priority,
 	}
 	for _, f := range r.Failures {

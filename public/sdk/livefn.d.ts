@@ -166,6 +166,8 @@ export interface Execution {
   error?: { code: Code, message: string, name?: string, stack?: string }
   pause?: { reason: string, at: string, args?: any, until?: string }
   trigger?: string
+  /** Subject of the token with which it was asked for. */
+  caller?: string
   parent?: string
 }
 
@@ -311,6 +313,7 @@ export interface Hub {
     readonly attempt: number
     readonly resumed: boolean
     readonly trigger?: string
+    /** Subject of the token with which it, or what it is a part of, was asked for. */
     readonly caller?: string
     readonly parent?: string
     readonly traceparent?: string
