@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -100,6 +101,8 @@ func run(c *nodebridge.Call, function string, args []byte, enc nodebridge.Encodi
 	switch function {
 	case "echo":
 		receive(c, nodebridge.Result, string(rune(enc))+string(args))
+	case "version":
+		receive(c, nodebridge.Result, "\x00"+strconv.Itoa(c.Module.Version))
 	case "boom":
 		receive(c, nodebridge.Error, `{"code":"function_error","name":"TypeError","message":"no \"luck\"","stack":"TypeError: no luck\n at index.js:1"}`)
 	case "progress":

@@ -55,6 +55,11 @@ func (s *Server) table() []route {
 	on("POST", "/v1/functions/{function}/cancel", s.all("cancelled", s.hub.CancelAll))
 	on("GET", "/v1/functions/{function}/versions", s.listVersions)
 	on("GET", "/v1/functions/{function}/versions/{version}", s.getVersion)
+	on("GET", "/v1/functions/{function}/aliases", s.listAliases)
+	on("PUT", "/v1/functions/{function}/aliases/{alias}", s.setAlias)
+	on("GET", "/v1/functions/{function}/aliases/{alias}", s.getAlias)
+	on("DELETE", "/v1/functions/{function}/aliases/{alias}", s.deleteAlias)
+	on("POST", "/v1/functions/{function}/aliases/{alias}/rollback", s.rollbackAlias)
 
 	on("GET", "/v1/limits", s.getLimits)
 

@@ -36,7 +36,8 @@ func (s *Server) webhook(ctx *fasthttp.RequestCtx, args []string) error {
 	if err != nil {
 		return errNotPublic
 	}
-	v, err := t.Resolve(name)
+	key := string(ctx.Request.Header.Peek("Idempotency-Key"))
+	v, err := t.ResolveFor(name, key)
 	if err != nil || !v.Settings.Public {
 		return errNotPublic
 	}
@@ -53,9 +54,9 @@ func (s *Server) webhook(ctx *fasthttp.RequestCtx, args []string) error {
 	if err := wish.prefer(ctx.Request.Header.Peek("Prefer")); err != nil {
 		return err
 	}
-	w.req = hub.Request{Function: name, Args: arg, Encoding: nodebridge.JSON, Key: string(ctx.Request.Header.Peek("Idempotency-Key"))}
-	if w.req.Key != "" {
-		w.req.Key = "webhook " + w.req.Key // strangers choose it: it must not meet one of the tenant's
+	w.req = hub.Request{Function: name, Args: arg, Encoding: nodebridge.JSON, Key: key}
+	if key != "" {
+		w.req.Key = "webhook " + key // strangers choose it: it must not meet one of the tenant's
 	}
 	if wish.async || wish.wait > 0 {
 		s.start(ctx, t, w, wish)

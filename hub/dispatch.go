@@ -118,7 +118,7 @@ func (x *Execution) dispatch() dispatched {
 		return placeUnused
 	}
 	x.leaving = nil
-	r, err := x.t.route(versionRef(x.rec.Function, x.rec.Version))
+	r, err := x.route()
 	if err != nil {
 		f := fault.From(err)
 		x.failLocked(&Failure{Code: f.Code, Message: f.Detail}) // durable: told by its write
@@ -165,7 +165,7 @@ func (x *Execution) lostLocked(why *Failure) (after func()) {
 
 // brokenOffLocked ends a call whose process was ended under it, unless its function may be run twice.
 func (x *Execution) brokenOffLocked(f *Failure) (after func()) {
-	if r, err := x.t.route(versionRef(x.rec.Function, x.rec.Version)); err == nil && r.version.Settings.Idempotent && x.rec.Args != nil && x.rec.Attempt < 2 {
+	if r, err := x.route(); err == nil && r.version.Settings.Idempotent && x.rec.Args != nil && x.rec.Attempt < 2 {
 		x.rec.Attempt++
 		if x.callAgainLocked() {
 			return nil
@@ -194,7 +194,7 @@ func (x *Execution) callAgainLocked() bool {
 	if x.rec.Lost++; x.rec.Lost > x.t.hub.cfg.MaxLost || x.t.hub.stopped() {
 		return false
 	}
-	r, err := x.t.route(versionRef(x.rec.Function, x.rec.Version))
+	r, err := x.route()
 	if err != nil {
 		return false
 	}

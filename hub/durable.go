@@ -51,7 +51,7 @@ func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) stor
 	if req.Priority < -maxPriority || req.Priority > maxPriority {
 		return nil, nil, fault.New(fault.InvalidRequest, "priority is -%d to %d.", maxPriority, maxPriority)
 	}
-	r, err := t.route(req.Function)
+	r, err := t.route(req.Function, req.Key)
 	if err != nil {
 		return nil, nil, err
 	}

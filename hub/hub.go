@@ -111,6 +111,7 @@ func New(cfg Config, st *store.Store, registry *tenants.Registry, bridges Bridge
 	h.triggers = newTriggers(h)
 	st.OnCommitted(func() { h.flushAside(&h.batch) })
 	registry.SetCheck(h.check)
+	registry.OnDrop(h.dropped)
 	registry.OnChange(h.changed)
 	registry.OnDelete(h.purge)
 	return h
@@ -222,12 +223,21 @@ func (h *Hub) check(ctx context.Context, v *tenants.Version) error {
 			return fault.New(fault.InvalidRequest, "settings.triggers[%d]: %s", i, fault.From(err).Detail)
 		}
 	}
-	_, err = h.bridges.Load(ctx, v.Tenant, h.tenant(owner).module(v))
+	r := h.tenant(owner).routeOf(v)
+	r.checking.Store(true)
+	_, err = h.bridges.Load(ctx, v.Tenant, r.module)
 	return err
 }
 
-// changed forgets the routes of a tenant whose functions changed, and the modules of versions that are
-// no longer there, and has the triggers that functions declare follow.
+// dropped forgets a version that was checked and did not become ready.
+func (h *Hub) dropped(v *tenants.Version) {
+	if t, ok := h.tenants.Load(v.Tenant); ok {
+		t.forgetRoute(v)
+	}
+}
+
+// changed has the triggers that a tenant's functions declare follow a change of the functions, and lets
+// the bridges forget the modules of versions that new executions do not go to by themselves.
 func (h *Hub) changed(name string) {
 	if owner, err := h.registry.Tenant(name); err == nil {
 		h.spawn(func(context.Context) { h.triggers.declare(owner) })
@@ -236,11 +246,18 @@ func (h *Hub) changed(name string) {
 	if !ok {
 		return
 	}
-	t.routes.Store(xsync.NewMapOf[string, *route]())
-	t.modules.Range(func(ref string, m *nodebridge.Module) bool {
-		if _, err := t.owner.Resolve(ref); err != nil {
-			t.modules.Delete(ref)
-			h.bridges.Unload(name, m)
+	t.routes.Range(func(v *tenants.Version, r *route) bool {
+		fn, err := t.owner.Function(v.Function)
+		switch {
+		case err != nil || fn.Version(v.Number) != v:
+			if !r.checking.Load() { // its check decides about it, and must not lose its module meanwhile
+				t.forgetRoute(v)
+			}
+		default:
+			r.checking.Store(false)
+			if was := r.fn.Swap(fn); was != nil && was != fn && !fn.Current(v.Number) {
+				h.bridges.Unload(name, r.module)
+			}
 		}
 		return true
 	})

@@ -27,7 +27,7 @@ func (h *Hub) Invoke(owner *tenants.Tenant, req *Request, to Replier) (*Executio
 	if req.Key != "" {
 		return t.invokeKeyed(req, to)
 	}
-	r, err := t.route(req.Function)
+	r, err := t.route(req.Function, req.Key)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func (x *Execution) pauseLocked(reason string, most time.Duration) (*write, erro
 	}
 	x.rec.PauseReason = reason
 	limit := x.t.hub.cfg.PauseTimeout
-	if r, err := x.t.route(versionRef(x.rec.Function, x.rec.Version)); err == nil && r.version.Settings.PauseTimeout > 0 {
+	if r, err := x.route(); err == nil && r.version.Settings.PauseTimeout > 0 {
 		limit = time.Duration(r.version.Settings.PauseTimeout)
 	}
 	if most > 0 {
@@ -115,7 +115,7 @@ func (h *Hub) Resume(ctx context.Context, owner *tenants.Tenant, id string, args
 	}
 	return t.command(ctx, id, func(x *Execution) (*write, error) {
 		if x.rec.State == Paused && version != 0 {
-			r, err := t.route(versionRef(x.rec.Function, version))
+			r, err := t.routeTo(x.rec.Function, version)
 			if err != nil {
 				return nil, err
 			}

@@ -45,7 +45,7 @@ func (x *Execution) attemptFailedLocked(f *Failure) (after func()) {
 	if !x.durable || !retriable(f.Code) {
 		return x.failLocked(f)
 	}
-	r, err := x.t.route(versionRef(x.rec.Function, x.rec.Version))
+	r, err := x.route()
 	if err != nil || r.version.Settings.Retries == nil || x.rec.Tries >= r.version.Settings.Retries.Attempts {
 		return x.failLocked(f)
 	}

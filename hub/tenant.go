@@ -18,10 +18,9 @@ type tenant struct {
 	name  string
 	owner *tenants.Tenant
 
-	routes  atomic.Pointer[xsync.MapOf[string, *route]] // by reference as callers write it; swapped on every change
-	modules *xsync.MapOf[string, *nodebridge.Module]    // by name@version: one module a version, whatever reference led to it
-	live    *xsync.MapOf[string, *Execution]            // by id: every execution that has an owner in memory
-	pending *xsync.MapOf[string, *keyed]                // idempotency keys whose record is not on disk yet
+	routes  *xsync.MapOf[*tenants.Version, *route] // one a version, whatever reference led to it
+	live    *xsync.MapOf[string, *Execution]       // by id: every execution that has an owner in memory
+	pending *xsync.MapOf[string, *keyed]           // idempotency keys whose record is not on disk yet
 
 	lifecycle atomic.Int32 // subscriptions that may see function.*; 0: calls need not say when they start and end
 	wildRuns  atomic.Int32 // patterns that may match execution.*
@@ -39,51 +38,69 @@ type tenant struct {
 	queue     *queue // queued ones that wait for a place
 }
 
-// route is where calls of one reference go.
+// route is where calls of one version go.
 type route struct {
-	version *tenants.Version
-	module  *nodebridge.Module
+	version  *tenants.Version
+	module   *nodebridge.Module
+	checking atomic.Bool                      // it is not among its function's versions yet
+	fn       atomic.Pointer[tenants.Function] // as it was at the last change
 }
 
 func newTenant(h *Hub, owner *tenants.Tenant) *tenant {
 	t := &tenant{
 		hub: h, name: owner.Name(), owner: owner,
-		modules:   xsync.NewMapOf[string, *nodebridge.Module](),
+		routes:    xsync.NewMapOf[*tenants.Version, *route](),
 		live:      xsync.NewMapOf[string, *Execution](),
 		pending:   xsync.NewMapOf[string, *keyed](),
 		functions: map[string]*stream{},
 		queue:     newQueue(),
 	}
 	t.journal = newJournal(t)
-	t.routes.Store(xsync.NewMapOf[string, *route]())
 	return t
 }
 
-// route resolves a reference (name, name@version). ref is not kept.
-func (t *tenant) route(ref string) (*route, error) {
-	routes := t.routes.Load()
-	if r, ok := routes.Load(ref); ok {
-		return r, nil
-	}
-	v, err := t.owner.Resolve(ref)
+// route resolves a reference (name, name@version, name@alias). The functions' table is swapped on every
+// change, so what it gives was right at one moment during the call. ref is not kept.
+func (t *tenant) route(ref, key string) (*route, error) {
+	v, err := t.owner.ResolveFor(ref, key)
 	if err != nil {
 		return nil, err
 	}
-	r := &route{v, t.module(v)}
-	routes.Store(strings.Clone(ref), r) // the map read before Resolve: if a publish came between, this one is gone already
-	return r, nil
+	return t.routeOf(v), nil
 }
 
-// module gives the one module of a version.
-func (t *tenant) module(v *tenants.Version) *nodebridge.Module {
-	m, _ := t.modules.LoadOrCompute(versionRef(v.Function, v.Number), func() *nodebridge.Module {
-		return nodebridge.NewModule(nodebridge.Module{
+func (t *tenant) routeOf(v *tenants.Version) *route {
+	if r, ok := t.routes.Load(v); ok {
+		return r
+	}
+	r, _ := t.routes.LoadOrCompute(v, func() *route {
+		r := &route{version: v, module: nodebridge.NewModule(nodebridge.Module{
 			Function: v.Function, Version: v.Number, Tenant: v.Tenant, Dir: v.Dir,
 			Tail: v.Settings.TailArgument(), Env: v.Settings.Env,
-		})
+		})}
+		if fn, err := t.owner.Function(v.Function); err == nil {
+			r.fn.Store(fn)
+		}
+		return r
 	})
-	return m
+	return r
 }
+
+// forgetRoute forgets a version that is no longer there. The bridges keep its module until the calls of it
+// that are under way have ended.
+func (t *tenant) forgetRoute(v *tenants.Version) {
+	if r, ok := t.routes.LoadAndDelete(v); ok {
+		t.hub.bridges.Unload(t.name, r.module)
+	}
+}
+
+// routeTo gives the route of a version that can be called.
+func (t *tenant) routeTo(fn string, version int) (*route, error) {
+	return t.route(versionRef(fn, version), "")
+}
+
+// route is where the execution's attempts go: its version never changes while it runs.
+func (x *Execution) route() (*route, error) { return x.t.routeTo(x.rec.Function, x.rec.Version) }
 
 // subscribe attaches sub to the stream with its name.
 func (t *tenant) subscribe(sub *Subscription, since Since) error {

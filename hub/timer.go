@@ -65,7 +65,7 @@ func (x *Execution) timerAtLocked() int64 {
 // keepEnded is how long the execution is kept once it has ended; not above 0: for ever.
 func (x *Execution) keepEnded() time.Duration {
 	keep := x.t.hub.cfg.KeepEnded
-	if r, err := x.t.route(versionRef(x.rec.Function, x.rec.Version)); err == nil && r.version.Settings.KeepEnded > 0 {
+	if r, err := x.route(); err == nil && r.version.Settings.KeepEnded > 0 {
 		keep = time.Duration(r.version.Settings.KeepEnded)
 	}
 	if keep > 0 && x.rec.Key != "" {

@@ -1,9 +1,12 @@
 package tenants
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/livefn/livefn/internal/fault"
@@ -14,6 +17,8 @@ type Function struct {
 	Name     string
 	Latest   int // the newest ready version; 0: none is
 	versions []*Version
+	latest   *Version // that of Latest
+	aliases  map[string]*Alias
 }
 
 // Versions lists the versions, oldest first.
@@ -28,7 +33,80 @@ func (fn *Function) Version(number int) *Version {
 	return fn.versions[i]
 }
 
-// MarshalJSON gives {name, latest, versions, state, updatedAt, settings}: state and settings are the
+// Alias gives an alias by its name; nil if there is none.
+func (fn *Function) Alias(name string) *Alias { return fn.aliases[name] }
+
+// Aliases lists the aliases by name.
+func (fn *Function) Aliases() []*Alias {
+	return slices.SortedFunc(maps.Values(fn.aliases), func(a, b *Alias) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// Current reports whether calls may come to a version that do not name it: as the latest, or by an alias.
+func (fn *Function) Current(number int) bool {
+	if number == fn.Latest {
+		return true
+	}
+	for _, a := range fn.aliases {
+		if slices.ContainsFunc(a.Targets, func(t Target) bool { return t.Version == number }) {
+			return true
+		}
+	}
+	return false
+}
+
+// withLatest finds the newest ready version.
+func (fn *Function) withLatest() *Function {
+	fn.Latest, fn.latest = 0, nil
+	for _, v := range slices.Backward(fn.versions) {
+		if v.State == Ready {
+			fn.Latest, fn.latest = v.Number, v
+			break
+		}
+	}
+	return fn
+}
+
+// usable says why a version can't be called, if so.
+func (fn *Function) usable(number int) error {
+	v := fn.Version(number)
+	switch {
+	case v == nil:
+		return fault.New(fault.NotFound, "The function %q has no version %d; its latest is %d.", fn.Name, number, fn.Latest)
+	case v.State == Broken:
+		return fault.New(fault.VersionBroken, "Version %d of the function %q is broken. %s", number, fn.Name, v.Error)
+	}
+	return nil
+}
+
+// resolve gives the version that is meant by what stands behind the function's name and an @.
+func (fn *Function) resolve(wanted, key string) (*Version, error) {
+	v := fn.latest
+	if wanted == "" || wanted == "latest" {
+		if v == nil {
+			return nil, fault.New(fault.VersionBroken, "No version of the function %q is ready. %s", fn.Name, fn.versions[len(fn.versions)-1].Error)
+		}
+		return v, nil
+	}
+	if number, ok := parseNumber(wanted); ok {
+		if v = fn.Version(number); v == nil {
+			return nil, fn.usable(number)
+		}
+	} else {
+		a := fn.aliases[wanted]
+		if a == nil {
+			return nil, fault.New(fault.NotFound, "The function %q has no version or alias %q.", fn.Name, strings.Clone(wanted))
+		}
+		if v = a.pick(key); v == nil {
+			return nil, fault.New(fault.NotFound, "The versions that the alias %q of the function %q points at are gone.", a.Name, fn.Name)
+		}
+	}
+	if v.State == Broken {
+		return nil, fn.usable(v.Number)
+	}
+	return v, nil
+}
+
+// MarshalJSON gives {name, latest, versions, aliases, state, updatedAt, settings}: state and settings are the
 // latest version's, or, if none is ready, the newest one's.
 func (fn *Function) MarshalJSON() ([]byte, error) {
 	newest := fn.versions[len(fn.versions)-1]
@@ -37,13 +115,14 @@ func (fn *Function) MarshalJSON() ([]byte, error) {
 		current = newest
 	}
 	return json.Marshal(struct {
-		Name      string       `json:"name"`
-		Latest    int          `json:"latest"`
-		Versions  int          `json:"versions"`
-		State     VersionState `json:"state"`
-		UpdatedAt string       `json:"updatedAt"`
-		Settings  Settings     `json:"settings"`
-	}{fn.Name, fn.Latest, len(fn.versions), current.State, shownTime(newest.CreatedAt), current.Settings})
+		Name      string            `json:"name"`
+		Latest    int               `json:"latest"`
+		Versions  int               `json:"versions"`
+		Aliases   map[string]*Alias `json:"aliases"`
+		State     VersionState      `json:"state"`
+		UpdatedAt string            `json:"updatedAt"`
+		Settings  Settings          `json:"settings"`
+	}{fn.Name, fn.Latest, len(fn.versions), cloned(fn.aliases), current.State, shownTime(newest.CreatedAt), current.Settings})
 }
 
 // VersionState says whether a version can be called.

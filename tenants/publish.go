@@ -16,7 +16,8 @@ import (
 )
 
 // Publish makes a new version of a function of t. What the install prints goes to log as it happens.
-// The same content as a ready version gives that version and created false. A version that can't be
+// The same content as the latest version gives that version and created false; that of an older one is
+// published anew, so that calls of latest go there. A version that can't be
 // installed or loaded is kept as broken, with its log, and returned beside the fault (install_failed,
 // version_broken); latest stays where it was.
 func (r *Registry) Publish(ctx context.Context, t *Tenant, name string, p Publication, log io.Writer) (v *Version, created bool, err error) {
@@ -38,12 +39,8 @@ func (r *Registry) Publish(ctx context.Context, t *Tenant, name string, p Public
 		return nil, false, err
 	}
 	defer end()
-	if fn, err := t.Function(name); err == nil {
-		for _, v := range slices.Backward(fn.versions) {
-			if v.Hash == tr.hash && v.State == Ready {
-				return v, false, nil
-			}
-		}
+	if fn, err := t.Function(name); err == nil && fn.latest != nil && fn.latest.Hash == tr.hash {
+		return fn.latest, false, nil
 	}
 	v, err = r.build(ctx, t, name, tr, log)
 	return v, v != nil, err
@@ -114,11 +111,17 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 	if err := r.place(dir, final); err != nil {
 		return nil, err
 	}
+	v := r.version(t.name, name, number, rec)
 	if why == nil {
 		r.mu.Lock()
-		check := r.check
+		check, dropped := r.check, r.dropped
 		r.mu.Unlock()
-		why = check(ctx, r.version(t.name, name, number, rec))
+		defer func() {
+			if !recorded || v.State == Broken {
+				dropped(v)
+			}
+		}()
+		why = check(ctx, v)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -131,7 +134,7 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 		fmt.Fprintln(kept, rec.Error)
 	}
 	rec.Took = time.Since(started)
-	v := r.version(t.name, name, number, rec)
+	v.State, v.Error, v.Took = rec.State, rec.Error, rec.Took // nobody else sees it yet
 	if err := r.commit(ctx, t, v, rec, kept.Bytes()); err != nil {
 		return nil, err
 	}
@@ -169,33 +172,54 @@ func (r *Registry) place(dir, final string) error {
 
 // commit writes a version's record and makes it visible.
 func (r *Registry) commit(ctx context.Context, t *Tenant, v *Version, rec versionRecord, log []byte) error {
-	fn := &Function{Name: v.Function}
-	if old, err := t.Function(v.Function); err == nil {
-		*fn = *old
-	}
-	fn.versions = append(slices.Clone(fn.versions), v)
-	if v.State == Ready {
-		fn.Latest = v.Number
-	}
-	frec := functionRecord{Latest: fn.Latest, Next: v.Number + 1}
 	vop, err := r.putVersion(ctx, t, v.Function, v.Number, rec)
 	if err != nil {
 		return err
 	}
+	return r.changeRecord(ctx, t, v.Function, func(fn *Function, frec *functionRecord) error {
+		fn.versions = append(slices.Clone(fn.versions), v)
+		frec.Next, frec.Deleted = v.Number+1, false
+		return nil
+	}, vop, store.Op{Key: logKey(t.name, v.Function, v.Number), Value: log})
+}
+
+// changeFunction changes a function that there is.
+func (r *Registry) changeFunction(ctx context.Context, t *Tenant, name string, f func(fn *Function, rec *functionRecord) error) error {
+	return r.changeRecord(ctx, t, name, func(fn *Function, rec *functionRecord) error {
+		if len(fn.versions) == 0 {
+			return noFunction(name)
+		}
+		return f(fn, rec)
+	})
+}
+
+// changeRecord has f change copies of a function and its record, writes the record together with more, and
+// then shows the function: what f puts into either must be new.
+func (r *Registry) changeRecord(ctx context.Context, t *Tenant, name string, f func(fn *Function, rec *functionRecord) error, more ...store.Op) error {
+	t.change.Lock()
+	defer t.change.Unlock()
 	t.life.RLock()
 	defer t.life.RUnlock()
 	if t.deleted {
 		return noTenant(t.name)
 	}
-	if err := r.store.Commit(context.WithoutCancel(ctx), // the store always answers; a write that may still happen is worse than a wait
-		vop,
-		putRecord(functionKey(t.name, v.Function), frec),
-		store.Op{Key: logKey(t.name, v.Function, v.Number), Value: log},
-	); err != nil {
+	fn := &Function{Name: name}
+	if old, err := t.Function(name); err == nil {
+		*fn = *old
+	}
+	t.mu.Lock()
+	rec := t.records[name]
+	t.mu.Unlock()
+	if err := f(fn, &rec); err != nil {
+		return err
+	}
+	rec.Latest = fn.withLatest().Latest
+	ops := append(more[:len(more):len(more)], putRecord(functionKey(t.name, name), rec))
+	if err := r.store.Commit(context.WithoutCancel(ctx), ops...); err != nil { // the store always answers; a write that may still happen is worse than a wait
 		return err
 	}
 	t.mu.Lock()
-	t.records[v.Function] = frec
+	t.records[name] = rec
 	t.setLocked(fn)
 	t.mu.Unlock()
 	r.tellChanged(t.name)
@@ -221,6 +245,8 @@ func (r *Registry) DeleteFunction(ctx context.Context, t *Tenant, name string) e
 	if err != nil {
 		return err
 	}
+	t.change.Lock()
+	defer t.change.Unlock()
 	t.life.RLock()
 	defer t.life.RUnlock()
 	if t.deleted {

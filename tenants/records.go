@@ -27,9 +27,16 @@ type keyRecord struct {
 }
 
 type functionRecord struct {
-	Latest  int  `json:"latest"` // 0: none is ready
-	Next    int  `json:"next"`   // number of the next version
-	Deleted bool `json:"deleted,omitempty"`
+	Latest  int                    `json:"latest"` // 0: none is ready
+	Next    int                    `json:"next"`   // number of the next version
+	Deleted bool                   `json:"deleted,omitempty"`
+	Aliases map[string]aliasRecord `json:"aliases,omitempty"`
+}
+
+type aliasRecord struct {
+	Targets   []Target  `json:"targets"`
+	Previous  []Target  `json:"previous,omitempty"`
+	UpdatedAt time.Time `json:"updatedAt"`
 }
 
 type versionRecord struct {

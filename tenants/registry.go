@@ -80,6 +80,7 @@ type Registry struct {
 	mu      sync.Mutex // guards tenants and the hooks
 	tenants map[string]*Tenant
 	check   func(ctx context.Context, v *Version) error
+	dropped func(v *Version)
 	changed func(tenant string)
 	deleted func(ctx context.Context, tenant string) error
 	limited func(t *Tenant)
@@ -101,6 +102,7 @@ func Open(cfg Config, st *store.Store) (*Registry, error) {
 	r := &Registry{
 		cfg: cfg, store: st, seals: seals, keys: xsync.NewMapOf[[32]byte, *Grant](), tenants: map[string]*Tenant{},
 		check:   func(context.Context, *Version) error { return nil },
+		dropped: func(*Version) {},
 		changed: func(string) {},
 		deleted: func(context.Context, string) error { return nil },
 		limited: func(*Tenant) {},
@@ -127,6 +129,13 @@ func (r *Registry) SetCheck(f func(ctx context.Context, v *Version) error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.check = f
+}
+
+// OnDrop has f called with a version that was checked and comes to nothing, or is broken.
+func (r *Registry) OnDrop(f func(v *Version)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped = f
 }
 
 // OnChange has f called after what a tenant's references mean has changed.
@@ -222,7 +231,11 @@ func (r *Registry) load() error {
 			return nil
 		}
 		if len(vs) > 0 {
-			t.setLocked(&Function{Name: parts[1], Latest: newestReady(vs), versions: vs})
+			fn := (&Function{Name: parts[1], versions: vs, aliases: map[string]*Alias{}}).withLatest()
+			for name, a := range rec.Aliases {
+				fn.aliases[name] = newAlias(name, a, fn)
+			}
+			t.setLocked(fn)
 		}
 		return nil
 	})
@@ -232,16 +245,6 @@ func (r *Registry) scan(prefix string, f func(k []byte, parts []string, v []byte
 	return r.store.Scan(store.Range{Prefix: []byte(prefix)}, func(k, v []byte) (bool, error) {
 		return true, f(k, partsOf(k), v)
 	})
-}
-
-// newestReady gives the number that latest means; 0 if none is ready.
-func newestReady(vs []*Version) int {
-	for _, v := range slices.Backward(vs) {
-		if v.State == Ready {
-			return v.Number
-		}
-	}
-	return 0
 }
 
 func (r *Registry) version(tenant, fn string, n int, rec versionRecord) *Version {

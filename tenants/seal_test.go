@@ -73,8 +73,12 @@ func TestSecretsAreSealedOnDisk(t *testing.T) {
 	}
 
 	r, _ = openRegistry(t, dir, cfg)
-	if got := mustPublish(t, r, "f", withSecret); got.Number != 1 || got.Settings.Env["TOKEN"] != secret {
-		t.Errorf("after reopening: version %d with %q", got.Number, got.Settings.Env["TOKEN"])
+	got, err := acme(t, r).Resolve("f@1")
+	if err != nil || got.Settings.Env["TOKEN"] != secret {
+		t.Errorf("after reopening: %+v, %v", got, err)
+	}
+	if got := mustPublish(t, r, "f", Publication{Source: withSecret.Source, Settings: &Settings{Env: Env{"TOKEN": secret + "x"}}}); got.Number != 2 {
+		t.Errorf("after reopening the same content gave version %d", got.Number)
 	}
 }
 

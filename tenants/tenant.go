@@ -3,7 +3,6 @@ package tenants
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +17,8 @@ type Tenant struct {
 	createdAt time.Time
 	functions atomic.Pointer[map[string]*Function] // the map and its values are replaced, never changed
 	limits    atomic.Pointer[Limits]               // replaced, never changed
+
+	change sync.Mutex // held while a function's record is decided, written and shown: one at a time; before life and mu
 
 	mu         sync.Mutex               // guards publishing, records, own, and changes of functions
 	publishing map[string]chan struct{} // by function: holds a token while one is published
@@ -45,31 +46,34 @@ func (t *Tenant) Name() string { return t.name }
 // CreatedAt says when it was made.
 func (t *Tenant) CreatedAt() time.Time { return t.createdAt }
 
-// Resolve gives the version that a reference means: name or name@latest is the newest ready one,
-// name@3 the third. ref is not kept.
-func (t *Tenant) Resolve(ref string) (*Version, error) {
+// Resolve gives the version that a reference means: name or name@latest is the newest ready one, name@3
+// the third, name@prod one of those at which the alias prod points. ref is not kept. It takes no lock and
+// allocates nothing.
+func (t *Tenant) Resolve(ref string) (*Version, error) { return t.ResolveFor(ref, "") }
+
+// ResolveFor is Resolve where an alias chooses the same version each time for the same key.
+func (t *Tenant) ResolveFor(ref, key string) (*Version, error) {
 	name, wanted, given := strings.Cut(ref, "@")
 	fn, err := t.Function(name)
 	if err != nil {
 		return nil, err
 	}
-	number := fn.Latest
-	if given && wanted != "latest" {
-		if number, err = strconv.Atoi(wanted); err != nil || number < 1 {
-			return nil, fault.New(fault.NotFound, "The function %q has no version or alias %q.", name, wanted)
-		}
+	if given && wanted == "" {
+		return nil, fault.New(fault.NotFound, "Behind %s@ there is no version or alias.", fn.Name)
 	}
-	if number == 0 {
-		return nil, fault.New(fault.VersionBroken, "No version of the function %q is ready. %s", name, fn.versions[len(fn.versions)-1].Error)
+	return fn.resolve(wanted, key)
+}
+
+// Version gives a version, whether it can be called or not, as long as there is it.
+func (t *Tenant) Version(name string, number int) (*Version, error) {
+	fn, err := t.Function(name)
+	if err != nil {
+		return nil, err
 	}
-	v := fn.Version(number)
-	switch {
-	case v == nil:
-		return nil, fault.New(fault.NotFound, "The function %q has no version %d; its latest is %d.", strings.Clone(name), number, fn.Latest)
-	case v.State == Broken:
-		return nil, fault.New(fault.VersionBroken, "Version %d of the function %q is broken. %s", number, strings.Clone(name), v.Error)
+	if v := fn.Version(number); v != nil {
+		return v, nil
 	}
-	return v, nil
+	return nil, fn.usable(number)
 }
 
 // Function gives a function by its name.
@@ -77,7 +81,7 @@ func (t *Tenant) Function(name string) (*Function, error) {
 	if fn, ok := (*t.functions.Load())[name]; ok {
 		return fn, nil
 	}
-	return nil, fault.New(fault.NotFound, "There is no function %q.", strings.Clone(name))
+	return nil, noFunction(name)
 }
 
 // Functions lists the functions by name.
@@ -88,6 +92,10 @@ func (t *Tenant) Functions() []*Function {
 	}
 	slices.SortFunc(fns, func(a, b *Function) int { return cmp.Compare(a.Name, b.Name) })
 	return fns
+}
+
+func noFunction(name string) error {
+	return fault.New(fault.NotFound, "There is no function %q.", strings.Clone(name))
 }
 
 func noTenant(name string) error { return fault.New(fault.NotFound, "There is no tenant %q.", name) }

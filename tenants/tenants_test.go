@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -67,6 +68,27 @@ func TestKeysAreShownOnceAndKnownByTheirHash(t *testing.T) {
 	}
 }
 
+// Whoever takes a change back publishes what was there before, and wants it to be called.
+func TestOlderContentIsPublishedAnew(t *testing.T) {
+	r, _ := openRegistry(t, t.TempDir(), Config{})
+	tn := acme(t, r)
+	var numbers []int
+	for _, source := range []string{"module.exports = 1", "module.exports = 2", "module.exports = 1", "module.exports = 1"} {
+		v, _, err := r.Publish(bg, tn, "add", Publication{Source: source}, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		latest, err := tn.Resolve("add")
+		if err != nil || latest != v {
+			t.Errorf("latest is %+v, %v", latest, err)
+		}
+		numbers = append(numbers, v.Number)
+	}
+	if want := []int{1, 2, 3, 3}; !slices.Equal(numbers, want) {
+		t.Errorf("versions %v, want %v", numbers, want)
+	}
+}
+
 // grep gives the files below dir that contain s.
 func grep(t *testing.T, dir, s string) (found []string) {
 	t.Helper()
@@ -100,7 +122,7 @@ func TestVersionsAreImmutableAndLatestIsTheNewestReadyOne(t *testing.T) {
 		return v
 	}
 	one, two := publish("module.exports = 1"), publish("module.exports = 2")
-	if again, created, err := r.Publish(bg, tn, "add", Publication{Source: "module.exports = 1"}, io.Discard); err != nil || created || again != one {
+	if again, created, err := r.Publish(bg, tn, "add", Publication{Source: "module.exports = 2"}, io.Discard); err != nil || created || again != two {
 		t.Errorf("the same content gave %+v, %v, %v", again, created, err)
 	}
 	r.SetCheck(func(context.Context, *Version) error { return fault.New(fault.VersionBroken, "index.js:1 no") })

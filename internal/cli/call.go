@@ -11,7 +11,7 @@ import (
 )
 
 type invokeCmd struct {
-	Name string   `arg:"" help:"Function, or function@version."`
+	Name string   `arg:"" help:"Function, or function@version, or function@alias."`
 	Args []string `arg:"" optional:"" name:"json" help:"Its arguments: JSON, @FILE, or - for standard input."`
 
 	IdempotencyKey string `help:"Run at most once for this key within 24 hours." placeholder:"KEY"`
@@ -47,7 +47,7 @@ func (c *invokeCmd) Run(ctx context.Context, s *session) error {
 }
 
 type startCmd struct {
-	Name string   `arg:"" help:"Function, or function@version."`
+	Name string   `arg:"" help:"Function, or function@version, or function@alias."`
 	Args []string `arg:"" optional:"" name:"json" help:"Its arguments: JSON, @FILE, or - for standard input."`
 
 	IdempotencyKey string `help:"Start at most once for this key within 24 hours." placeholder:"KEY"`

@@ -53,6 +53,7 @@ type commands struct {
 	Retry     retryCmd     `cmd:"" help:"Run an execution again that failed or was cancelled."`
 	Logs      logsCmd      `cmd:"" help:"Print what an execution, or a function's executions, log."`
 	Functions functionsCmd `cmd:"" help:"List functions."`
+	Alias     aliasCmd     `cmd:"" help:"List a function's aliases, set, roll back and delete them."`
 	Triggers  triggersCmd  `cmd:"" help:"List, make and delete triggers: schedules, and patterns over streams."`
 	Tenants   tenantsCmd   `cmd:"" help:"Make, list and delete tenants (operator)."`
 	Keys      keysCmd      `cmd:"" help:"Make, list and delete a tenant's keys (operator)."`

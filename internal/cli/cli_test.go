@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -74,7 +75,7 @@ func (h *hubStub) serve(w http.ResponseWriter, r *http.Request) {
 		"POST /v1/executions/01X/resume {}":                                    `{"id":"01X","state":"queued"}`,
 		`POST /v1/executions/01X/resume {"args":[[5],7],"version":2}`:          `{"id":"01X","state":"queued"}`,
 		`POST /v1/executions/01X/events {"type":"speed","data":2}`:             `true`,
-		"GET /v1/functions":                                                    `{"items":[{"name":"add","latest":3,"versions":3,"state":"ready","updatedAt":"2020-01-01T00:00:00.000Z"},{"name":"new","latest":0,"versions":1,"state":"broken","updatedAt":"2020-01-01T00:00:00.000Z"}]}`,
+		"GET /v1/functions":                                                    `{"items":[{"name":"add","latest":3,"versions":3,"aliases":{"prod":{"name":"prod","version":2},"canary":{"name":"canary","weights":{"2":90,"10":10}}},"state":"ready","updatedAt":"2020-01-01T00:00:00.000Z"},{"name":"new","latest":0,"versions":1,"state":"broken","updatedAt":"2020-01-01T00:00:00.000Z"}]}`,
 		`POST /v1/admin/tenants {"name":"acme"}`:                               `{"name":"acme","key":"lf_acme_NEW"}`,
 		"GET /v1/admin/tenants":                                                `{"items":[{"name":"acme","createdAt":"2020-01-01T00:00:00.000Z","functions":2}]}`,
 		"DELETE /v1/admin/tenants/acme":                                        ``,
@@ -84,6 +85,7 @@ func (h *hubStub) serve(w http.ResponseWriter, r *http.Request) {
 		"GET /v1/admin/tenants/acme/limits":                                    `{"limits":{"callBurst":9,"memory":"1GiB"},"effective":{"callRate":0,"callBurst":9,"memory":"1GiB"}}`,
 		`PUT /v1/admin/tenants/acme/limits {"callRate":2.5,"memory":"512MiB"}`: `{"limits":{"callRate":2.5,"memory":"512MiB"},"effective":{"callRate":2.5,"callBurst":0,"memory":"512MiB"}}`,
 	}
+	maps.Copy(answers, aliasAnswers)
 	if body, ok := answers[request]; ok {
 		if body == "" {
 			w.WriteHeader(http.StatusNoContent)
@@ -175,6 +177,8 @@ func TestEveryCommandPrintsWhatItDid(t *testing.T) {
 		{"start", "import", "[1]"}, {"start", "import", "[1]", "--json"}, {"ps"}, {"ps", "--json"},
 		{"pause", "01X"}, {"resume", "01X"}, {"resume", "01X", "[5]", "7", "--version", "2"}, {"cancel", "01X"}, {"cancel", "01X", "--json"},
 		{"send", "01X", "speed", "2"}, {"send", "01X", "speed", "{"}, {"functions"},
+		{"alias", "add"}, {"alias", "new"}, {"alias", "add", "--json"}, {"alias", "set", "add", "prod", "3"}, {"alias", "set", "add", "prod", "2=90", "10=10"},
+		{"alias", "set", "add", "prod", "2", "10"}, {"alias", "set", "add", "prod", "2=x"}, {"alias", "rollback", "add", "prod"}, {"alias", "rm", "add", "prod"},
 		{"publish", dir}, {"publish", dir, "--json"}, {"publish", dir, "--name", "broken"}, {"publish", dir + "/nope"},
 		{"tail", "execution.01X"}, {"tail", "nope.>"},
 		{"tenants", "create", "acme"}, {"tenants", "list"}, {"tenants", "delete", "acme"},

@@ -3,8 +3,11 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,6 +27,7 @@ func (*functionsCmd) Run(ctx context.Context, s *session) error {
 			Latest    int
 			Versions  int
 			State     string
+			Aliases   map[string]aliasView
 			UpdatedAt string
 		}
 	}
@@ -40,7 +44,15 @@ func (*functionsCmd) Run(ctx context.Context, s *session) error {
 		if f.Latest > 0 {
 			latest = strconv.Itoa(f.Latest)
 		}
-		rows = append(rows, []string{f.Name, latest, strconv.Itoa(f.Versions), f.State, ago(f.UpdatedAt, now)})
+		var aliases []string
+		for _, name := range slices.Sorted(maps.Keys(f.Aliases)) {
+			a := f.Aliases[name]
+			aliases = append(aliases, plain(name)+"→"+strings.ReplaceAll(pointsAt(a.Version, a.Weights), " ", ","))
+		}
+		if aliases == nil {
+			aliases = []string{"-"}
+		}
+		rows = append(rows, []string{f.Name, latest, strconv.Itoa(f.Versions), f.State, strings.Join(aliases, " "), ago(f.UpdatedAt, now)})
 	}
-	return table(s.out, "FUNCTION LATEST VERSIONS STATE UPDATED", rows)
+	return table(s.out, "FUNCTION LATEST VERSIONS STATE ALIASES UPDATED", rows)
 }
