@@ -17,6 +17,7 @@ type loadCmd struct {
 	Durable loadDurableCmd `cmd:"" help:"Measure durable executions and a drain, with a hub that is started for it."`
 	FanOut  loadFanOutCmd  `cmd:"" name:"fanout" help:"Measure one event to many subscribers beside the centrifuge library and a bare loop; wants Go."`
 	Idle    loadIdleCmd    `cmd:"" help:"Measure the memory of idle subscribed connections."`
+	Storm   loadStormCmd   `cmd:"" help:"Drop subscribed clients all at once, and measure how they come back."`
 	Peer    loadPeerCmd    `cmd:"" hidden:"" help:"Run a peer of a comparison."`
 }
 
@@ -182,6 +183,28 @@ func (c *loadIdleCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	return s.figures(figures, true)
+}
+
+type loadStormCmd struct {
+	Clients int           `help:"Clients; the limit on open files bounds them." default:"10000"`
+	Streams int           `help:"Streams; each client is subscribed to one." default:"100"`
+	Calm    time.Duration `help:"Before the storm, and after it." default:"2s"`
+	Node    string        `help:"The node program." default:"node" env:"LIVEFN_NODE"`
+}
+
+func (c *loadStormCmd) Run(ctx context.Context, s *session) error {
+	if c.Clients < 1 || c.Streams < 1 || c.Calm <= 0 {
+		return wrongUsage("clients, streams and calm must be above zero")
+	}
+	program, err := itself()
+	if err != nil {
+		return err
+	}
+	figures, err := loadtest.Storm{Livefn: program, Node: c.Node, Clients: c.Clients, Streams: c.Streams, Calm: c.Calm, Log: s.note}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	return s.figures(figures, figures.Whole())
 }
 
 type loadPeerCmd struct {
