@@ -333,7 +333,7 @@ func (c *stormClient) visit(ctx context.Context, dials chan struct{}) error {
 	if err != nil {
 		return err
 	}
-	defer c.net.Close()
+	defer func() { _ = c.net.Close() }()
 	buf := make([]byte, 4<<10)
 	n := copy(buf, early)
 	for {
