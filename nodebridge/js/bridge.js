@@ -7,7 +7,7 @@ import { Calls, call, release } from './run.js'
 import { Module, load, unload } from './loader.js'
 import { line } from './execution.js'
 import { hide, merge } from './secrets.js'
-import { describe } from './thrown.js'
+import { describe, told } from './thrown.js'
 
 export class Bridge {
   out
@@ -139,7 +139,7 @@ export class Bridge {
   }
 
   // logNobodys logs what nobody can be found for, so it may hold anybody's secrets.
-  logNobodys (level, message) { this.log(level, hide(message, this.#secrets), '') }
+  logNobodys (level, message) { this.log(level, hide(told(message, []), this.#secrets), '') }
 
   // log is for what belongs to no execution in flight; about says where it comes from.
   log (level, message, fields, about) {

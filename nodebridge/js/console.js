@@ -3,12 +3,10 @@
 import { StringDecoder } from 'node:string_decoder'
 import { nextTick } from './primordials.js'
 import { current } from './context.js'
-import { clean, shorten } from './thrown.js'
 
 const MOST = 64 << 10 // characters of a line that has no end yet
 
 let level = '' // of the console method that is writing; '' outside of them
-let tracing = false // it is console.trace, which shows a stack
 
 // capture has what functions print given to the execution that prints, or to nobody(level, message).
 export function capture (nobody) {
@@ -17,14 +15,11 @@ export function capture (nobody) {
     console[name] = {
       [name] (...args) {
         const before = level
-        const traced = tracing
         level ||= as // of the outermost: console.trace writes with console.error
-        tracing ||= name === 'trace'
         try {
           write.apply(this, args)
         } finally {
           level = before
-          tracing = traced
         }
       }
     }[name]
@@ -39,8 +34,7 @@ function redirect (stream, own, nobody) {
     if (typeof encoding === 'function') [encoding, callback] = [undefined, encoding]
     const owner = current()
     if (level !== '' && typeof chunk === 'string') {
-      let message = chunk.endsWith('\n') ? chunk.slice(0, -1) : chunk
-      if (tracing) message = shorten(clean(message), owner?.dirs ?? [])
+      const message = chunk.endsWith('\n') ? chunk.slice(0, -1) : chunk
       if (owner === undefined) nobody(level, message)
       else owner.log(level, message)
     } else {

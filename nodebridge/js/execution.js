@@ -3,7 +3,7 @@
 import { freeze, isUint8Array, nextTick, parse, stringify } from './primordials.js'
 import * as frames from './frames.js'
 import { current, enter } from './context.js'
-import { cut, describe } from './thrown.js'
+import { cut, describe, told } from './thrown.js'
 import { Inbox, KEPT, KEPT_TEXT } from './inbox.js'
 import { Requests } from './requests.js'
 import { hide, hideJSON } from './secrets.js'
@@ -174,8 +174,8 @@ export class Execution {
 
   // log adds a line to the execution's log. fields is JSON text, '' for none.
   log (level, message, fields = '') {
-    const { bridge, secrets } = this.module
-    message = hide(message, secrets)
+    const { bridge, secrets, dirs } = this.module
+    message = hide(told(message, dirs), secrets)
     fields = hideJSON(fields, secrets)
     if (this.done) bridge.log(level, message, fields, { execution: this.name, function: this.module.function, version: this.module.version })
     else bridge.out.sendNow(frames.Log, this.id, -1, line(level, message, fields))

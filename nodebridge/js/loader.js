@@ -8,7 +8,8 @@ import { freeze, isArray, isGeneratorFunction, parse } from './primordials.js'
 import { declared, isClass } from './declared.js'
 import { locate } from './locate.js'
 import { hide, hideJSON, secretsOf } from './secrets.js'
-import { describe } from './thrown.js'
+import { forget } from './sourcemap.js'
+import { describe, told } from './thrown.js'
 
 const conditions = ['node', 'import', 'module-sync', 'default']
 const { cache: required } = createRequire(import.meta.url)
@@ -51,7 +52,7 @@ export class Module {
 
   // log, throw and fail are for code that runs while the module is loaded, and what it leaves running.
   log (level, message, fields = '') {
-    this.bridge.log(level, hide(message, this.secrets), hideJSON(fields, this.secrets), { function: this.function, version: this.version })
+    this.bridge.log(level, hide(told(message, this.dirs), this.secrets), hideJSON(fields, this.secrets), { function: this.function, version: this.version })
   }
 
   throw (thrown) {
@@ -88,6 +89,7 @@ export async function load (module) {
 export function unload (module) {
   const prefix = realpath(module.dir) + sep
   for (const file of Object.keys(required)) if (file.startsWith(prefix)) delete required[file]
+  forget(prefix)
 }
 
 function realpath (dir) {

@@ -28,7 +28,7 @@ export const { asyncIterator, iterator } = Symbol
 
 // SafeMap is a Map whose methods can't be replaced.
 export class SafeMap extends Map {}
-for (const name of ['get', 'set', 'has', 'delete']) {
+for (const name of ['get', 'set', 'has', 'delete', 'clear', 'forEach']) {
   Object.defineProperty(SafeMap.prototype, name, { value: Map.prototype[name] })
 }
 freeze(SafeMap.prototype)

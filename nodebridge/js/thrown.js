@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import { fileURLToPath } from 'node:url'
 import { SafeWeakSet, uncurry, utf8Slice } from './primordials.js'
 import { hide } from './secrets.js'
+import { original } from './sourcemap.js'
 
 export const LIMIT = 64 << 10 // bytes of a message, a stack or a log line
 
@@ -14,6 +15,8 @@ const ours = [here.href, fileURLToPath(here)]
 const split = uncurry(String.prototype.split)
 const includes = uncurry(String.prototype.includes)
 const startsWith = uncurry(String.prototype.startsWith)
+const endsWith = uncurry(String.prototype.endsWith)
+const trimStart = uncurry(String.prototype.trimStart)
 const bytesOf = Buffer.from
 
 const nobody = { dirs: [], secrets: null }
@@ -34,7 +37,7 @@ function tell (thrown, { dirs, secrets }) {
   return {
     name: name ? hide(name, secrets) : 'Error',
     message: cut(hide(shorten(message ?? show(thrown), dirs), secrets)),
-    stack: stack === undefined ? '' : cut(hide(shorten(clean(stack), dirs), secrets))
+    stack: stack === undefined ? '' : cut(hide(shorten(clean(original(stack, dirs)), dirs), secrets))
   }
 }
 
@@ -58,19 +61,35 @@ function show (thrown) {
   }
 }
 
-// clean leaves out the bridge's frames, and Node's own that only stand there because of the bridge.
-export function clean (stack) {
-  const lines = split(stack, '\n')
-  let n = 0
-  for (let i = 0; i < lines.length; i++) if (!(isFrame(lines[i]) && isOurs(lines[i]))) lines[n++] = lines[i]
-  if (n < lines.length) while (n > 1 && isFrame(lines[n - 1]) && includes(lines[n - 1], 'node:internal/')) n--
-  let text = lines[0]
-  for (let i = 1; i < n; i++) text += '\n' + lines[i]
-  return text
+// clean leaves out the bridge's frames, and Node's own at a stack's end. There may be several stacks in a text,
+// and more behind them: errors have causes and properties.
+export function clean (text) {
+  const lines = split(text, '\n')
+  let result = lines[0]
+  for (let i = 1; i < lines.length;) {
+    let end = i // of the stack that begins here
+    while (end < lines.length && isFrame(lines[end])) end++
+    let last = end
+    let theirs = 0
+    for (let j = i; j < end; j++) if (!isOurs(lines[j]) && !isNodes(lines[j])) theirs++
+    if (theirs > 0) while (isOurs(lines[last - 1]) || isNodes(lines[last - 1])) last--
+    for (; i < last; i++) if (!isOurs(lines[i])) result += '\n' + lines[i]
+    if (last < end && endsWith(lines[end - 1], ' {')) result += ' {' // the error's properties follow
+    if (end < lines.length) result += '\n' + lines[end]
+    i = end + 1
+  }
+  return result
 }
 
-function isOurs (line) { return includes(line, ours[0]) || includes(line, ours[1]) }
-function isFrame (line) { return startsWith(line, '    at ') }
+function isNodes (line) { return includes(line, 'node:internal/') }
+function isOurs (line) { return includes(line, ours[0]) || includes(line, ours[1]) || isSame(line) }
+function isSame (line) { return includes(line, '    ... ') && includes(line, ' lines matching cause stack trace ...') } // of util.inspect
+function isFrame (line) { return startsWith(line, '    ') && (startsWith(trimStart(line), 'at ') || isSame(line)) }
+
+// told gives what a function logs: stacks in it are shown as those of what it throws.
+export function told (text, dirs) {
+  return includes(text, '\n    at ') ? shorten(clean(original(text, dirs)), dirs) : text
+}
 
 export function shorten (text, dirs) {
   for (let i = 0; i < dirs.length; i++) {
