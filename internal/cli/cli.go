@@ -41,6 +41,7 @@ type commands struct {
 	Config configFile `help:"YAML file with defaults for flags; flags and environment go before it." placeholder:"FILE" group:"global"`
 
 	Serve     ServeCmd     `cmd:"" help:"Run a hub."`
+	Dev       devCmd       `cmd:"" help:"Serve the project in a folder, and publish it again whenever it changes."`
 	Publish   publishCmd   `cmd:"" help:"Publish a folder with a Node project as a function's next version."`
 	Invoke    invokeCmd    `cmd:"" help:"Call a function and print its result."`
 	Start     startCmd     `cmd:"" help:"Start a durable execution and print its id."`

@@ -46,45 +46,22 @@ func (c *publishCmd) Run(ctx context.Context, s *session) error {
 			return err
 		}
 	}
-	var result json.RawMessage
 	tarball, err := pack(files)
 	if err != nil {
 		return fmt.Errorf("pack %s: %w", c.Dir, err)
 	}
-	body := client.Raw{Type: "application/gzip", Content: tarball}
-	err = s.hub.Stream(ctx, http.MethodPut, "/v1/functions/"+url.PathEscape(name), body, "", func(m client.Message) error {
-		switch m.Type {
-		case "log":
-			var log struct{ Line string }
-			if !s.json && json.Unmarshal(m.Data, &log) == nil {
-				fmt.Fprintf(s.note, "  %s\n", plain(log.Line))
-			}
-		case "error":
-			p := &client.Problem{}
-			if err := json.Unmarshal(m.Data, p); err != nil {
-				return err
-			}
-			return p
-		case "result":
-			result = m.Data
+	result, err := s.upload(ctx, name, tarball, func(line string) {
+		if !s.json {
+			fmt.Fprintf(s.note, "  %s\n", plain(line))
 		}
-		return nil
 	})
 	switch {
 	case err != nil:
 		return err
-	case result == nil:
-		return errors.New("the hub ended the connection without a result; publishing again is safe")
 	case s.json:
 		return s.result(result)
 	}
-	var done struct {
-		Name      string
-		Version   int
-		State     string
-		Installed map[string]string
-		MS        int64
-	}
+	var done published
 	if err := json.Unmarshal(result, &done); err != nil {
 		return err
 	}
@@ -99,6 +76,58 @@ func (c *publishCmd) Run(ctx context.Context, s *session) error {
 	return nil
 }
 
+// published is what the hub says of a new version.
+type published struct {
+	Name      string
+	Version   int
+	State     string
+	Installed map[string]string
+	MS        int64
+}
+
+// upload publishes a tarball as a function's next version and gives what the hub says of it. line is called
+// with each line of the install's log, as it happens.
+func (s *session) upload(ctx context.Context, name string, tarball []byte, line func(string)) (result json.RawMessage, err error) {
+	body := client.Raw{Type: "application/gzip", Content: tarball}
+	err = s.hub.Stream(ctx, http.MethodPut, "/v1/functions/"+url.PathEscape(name), body, "", func(m client.Message) error {
+		switch m.Type {
+		case "log":
+			var log struct{ Line string }
+			if json.Unmarshal(m.Data, &log) == nil {
+				line(log.Line)
+			}
+		case "error":
+			p := &client.Problem{}
+			if err := json.Unmarshal(m.Data, p); err != nil {
+				return err
+			}
+			return p
+		case "result":
+			result = m.Data
+		}
+		return nil
+	})
+	if err == nil && result == nil {
+		err = errors.New("the hub ended the connection without a result; publishing again is safe")
+	}
+	return result, err
+}
+
+// isIgnored reports whether files and folders of this name are never part of a project: what the install
+// makes, what version control keeps, and what editors and desktops leave beside a file for a while.
+func isIgnored(base string) bool {
+	switch base {
+	case "node_modules", ".git", ".hg", ".svn", ".DS_Store":
+		return true
+	}
+	for _, pattern := range []string{".*.sw[a-p]", "*~", ".#*", "._*"} {
+		if ok, _ := path.Match(pattern, base); ok { // the patterns are good
+			return true
+		}
+	}
+	return false
+}
+
 // readProject reads the files to publish, and lists what it left out on purpose. Settings for secrets
 // are the function's env: files that usually hold them are never sent.
 func readProject(dir fs.FS) (files map[string][]byte, left []string, err error) {
@@ -110,9 +139,9 @@ func readProject(dir fs.FS) (files map[string][]byte, left []string, err error) 
 		}
 		base := path.Base(file)
 		switch {
-		case d.IsDir() && (base == "node_modules" || base == ".git"):
+		case d.IsDir() && isIgnored(base):
 			return fs.SkipDir
-		case d.IsDir() || base == ".DS_Store":
+		case d.IsDir() || isIgnored(base):
 			return nil
 		case base == ".npmrc" || base == ".env" || strings.HasPrefix(base, ".env."):
 			left = append(left, file+" (may hold secrets; use the setting env)")

@@ -57,6 +57,27 @@ func (c *ServeCmd) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	return c.serve(ctx, front{
+		log: log,
+		output: func(tenant string, pid int, stream, line string) {
+			log.Info("output of a bridge", "tenant", tenant, "pid", pid, "stream", stream, "line", line)
+		},
+		attend: func(ctx context.Context, registry *tenants.Registry, addr string) error {
+			return c.greet(ctx, out, registry, addr)
+		},
+	})
+}
+
+// front is how a hub meets the people who started it.
+type front struct {
+	log    *slog.Logger
+	output func(tenant string, pid int, stream, line string)                        // see nodebridge.Fleet.Output
+	attend func(ctx context.Context, registry *tenants.Registry, addr string) error // once the hub listens; if it fails, the hub ends
+}
+
+// serve is Run with another front.
+func (c *ServeCmd) serve(ctx context.Context, f front) error {
+	log := f.log
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", c.Listen, err)
@@ -104,9 +125,7 @@ func (c *ServeCmd) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	fleet := nodebridge.NewFleet(nodebridge.Config{Node: node, Dir: filepath.Join(c.Data, bridgesDir), Bridges: c.Bridges})
-	fleet.Output(func(tenant string, pid int, stream, line string) {
-		log.Info("output of a bridge", "tenant", tenant, "pid", pid, "stream", stream, "line", line)
-	})
+	fleet.Output(f.output)
 	h := hub.New(hub.Config{KeepEnded: time.Duration(keepEnded)}, st, registry, fleet, log)
 	server := conn.New(conn.Config{Log: log}, h, registry)
 	server.OnBackup(func(ctx context.Context, w io.Writer) error { return backup.Write(ctx, w, c.source(st, registry)) })
@@ -125,8 +144,8 @@ func (c *ServeCmd) Run(ctx context.Context, out io.Writer) error {
 			}
 			return runStages(ctx,
 				stage{"listener", func(ctx context.Context) error { return server.Serve(ctx, ln) }},
-				stage{"greeting", func(ctx context.Context) error {
-					if err := c.greet(ctx, out, registry, ln.Addr().String()); err != nil && ctx.Err() == nil {
+				stage{"front", func(ctx context.Context) error {
+					if err := f.attend(ctx, registry, ln.Addr().String()); err != nil && ctx.Err() == nil {
 						return err
 					}
 					<-ctx.Done()

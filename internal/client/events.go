@@ -36,23 +36,39 @@ func (c *Client) Events(ctx context.Context, path, last string, f func(Message) 
 
 // Stream makes a request whose answer is an event stream; see Events and Do.
 func (c *Client) Stream(ctx context.Context, method, path string, body any, last string, f func(Message) error) error {
+	stream, err := c.open(ctx, method, path, body, last)
+	if err != nil {
+		return err
+	}
+	defer stream.Close() //nolint:errcheck // read to its end, or given up
+	return ReadEvents(stream, f)
+}
+
+// Open connects to the event stream at path: when it returns, events that are published from then on come.
+// The caller reads them with ReadEvents, and closes it.
+func (c *Client) Open(ctx context.Context, path string) (io.ReadCloser, error) {
+	return c.open(ctx, http.MethodGet, path, nil, "")
+}
+
+func (c *Client) open(ctx context.Context, method, path string, body any, last string) (io.ReadCloser, error) {
 	header := []string{"Accept", "text/event-stream"}
 	if last != "" {
 		header = append(header, "Last-Event-ID", last)
 	}
 	res, err := c.send(ctx, method, path, body, header...)
 	if err != nil {
-		return &Lost{err}
+		return nil, &Lost{err}
 	}
-	defer res.Body.Close()
 	if res.StatusCode >= 400 {
+		defer res.Body.Close()
 		b, _ := io.ReadAll(io.LimitReader(res.Body, 1<<20)) // what is there will do
-		return problem(res, b)
+		return nil, problem(res, b)
 	}
 	if kind := res.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/event-stream") {
-		return fmt.Errorf("%s answers with %q, not with an event stream", path, kind)
+		_ = res.Body.Close() // it is of no use
+		return nil, fmt.Errorf("%s answers with %q, not with an event stream", path, kind)
 	}
-	return ReadEvents(res.Body, f)
+	return res.Body, nil
 }
 
 // ReadEvents reads Server-Sent Events from r (WHATWG HTML, section 9.2).
