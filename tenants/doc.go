@@ -13,6 +13,9 @@
 // next Open sweeps away, and whoever published was never answered and publishes again. A ready version
 // whose folder is gone is broken from the next Open on.
 //
+// Packages are installed by npm (install.go) unless another version has the same (packages.go); their files
+// are on the disk once for each tenant (files.go).
+//
 // Folders of deleted functions stay until the next Open, since what still runs may read them; those of a
 // deleted tenant go with it, since all that it ran is ended first (OnDelete).
 //

@@ -147,6 +147,8 @@ type Version struct {
 	Took             time.Duration     // what publishing took
 	Error            string            // why it is broken
 
+	packages string    // hash of what decided on its packages; "": nobody else has the same
+	resolved time.Time // when they were chosen
 	registry *Registry
 }
 

@@ -96,8 +96,9 @@ type pkg struct {
 	peers                 map[string]string
 }
 
-// npmRegistry serves packages as the npm registry does, and points npm at itself.
-func npmRegistry(t *testing.T, pkgs ...pkg) {
+// npmRegistry serves packages as the npm registry does, and points npm at itself. It ends with the
+// test, or with what is returned.
+func npmRegistry(t *testing.T, pkgs ...pkg) (closeIt func()) {
 	t.Helper()
 	tarballs := map[string][]byte{}
 	documents := map[string]map[string]any{}
@@ -123,7 +124,11 @@ func npmRegistry(t *testing.T, pkgs ...pkg) {
 		var buf bytes.Buffer
 		gz := gzip.NewWriter(&buf)
 		tw := tar.NewWriter(gz)
-		for file, text := range map[string]string{"package/package.json": encode(t, manifest), "package/index.js": p.source} {
+		for _, file := range []string{"package/package.json", "package/index.js"} { // always the same bytes
+			text := p.source
+			if file == "package/package.json" {
+				text = encode(t, manifest)
+			}
 			if err := tw.WriteHeader(&tar.Header{Name: file, Mode: 0o644, Size: int64(len(text))}); err != nil {
 				t.Fatal(err)
 			}
@@ -148,4 +153,5 @@ func npmRegistry(t *testing.T, pkgs ...pkg) {
 	}
 	t.Setenv("npm_config_registry", base)
 	t.Setenv("npm_config_fetch_retries", "0")
+	return srv.Close
 }

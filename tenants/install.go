@@ -19,13 +19,13 @@ import (
 	"github.com/livefn/livefn/internal/fault"
 )
 
-// install runs npm in dir. The lock file it writes stays with the version. npmrc is the function's own
-// .npmrc, of which only what safeOptions names is in effect.
+// install runs npm in dir. The lock file it writes stays with the version. Of the function's own .npmrc
+// only what safeOptions names is in effect.
 //
 // Lifecycle scripts run only if the operator allows it: installs have no walls around them yet. A
 // failed install keeps its log, and no packages.
-func (r *Registry) install(ctx context.Context, tenant, dir string, npmrc []byte, log io.Writer) error {
-	err := r.npm(ctx, tenant, dir, npmrc, log)
+func (r *Registry) install(ctx context.Context, tenant, dir string, tr *tree, log io.Writer) error {
+	err := r.npm(ctx, tenant, dir, tr, log)
 	if err == nil {
 		var link string
 		if link, err = leadsOut(dir); err == nil && link != "" {
@@ -38,7 +38,7 @@ func (r *Registry) install(ctx context.Context, tenant, dir string, npmrc []byte
 	return err
 }
 
-func (r *Registry) npm(ctx context.Context, tenant, dir string, npmrc []byte, log io.Writer) error {
+func (r *Registry) npm(ctx context.Context, tenant, dir string, tr *tree, log io.Writer) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.cfg.InstallTimeout,
 		fault.New(fault.InstallFailed, "The install did not end within %s.", r.cfg.InstallTimeout))
 	defer cancel()
@@ -47,12 +47,15 @@ func (r *Registry) npm(ctx context.Context, tenant, dir string, npmrc []byte, lo
 	if !r.cfg.AllowScripts {
 		args = append(args, "--ignore-scripts")
 	}
+	if tr.locked() {
+		args = append(args, "--prefer-offline") // what was fetched once is as good as anything newer
+	}
 	home, err := os.MkdirTemp(r.buildDir(), "home-")
 	if err != nil {
 		return fmt.Errorf("make a home for the install: %w", err)
 	}
 	defer os.RemoveAll(home) //nolint:errcheck // swept at the next start
-	if npmrc != nil {
+	if npmrc := tr.files[npmrcFile]; npmrc != nil {
 		rc := filepath.Join(dir, npmrcFile)
 		if err := os.WriteFile(rc, safeOptions(npmrc), 0o640); err != nil { //nolint:gosec // as the function's other files
 			return fmt.Errorf("write %s: %w", npmrcFile, err)

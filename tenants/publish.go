@@ -83,8 +83,10 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 	}
 	kept := &boundedLog{limit: r.cfg.MaxLog, live: log}
 	var why error
+	var got packages
 	if tr.install {
-		why = r.install(ctx, t.name, dir, tr.files[npmrcFile], kept)
+		got, why = r.provide(ctx, t, dir, tr, kept)
+		defer got.end()
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -94,7 +96,7 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 	}
 	rec := versionRecord{
 		State: Ready, Hash: tr.hash, Folder: fmt.Sprintf("%s@%d-%s", name, number, tr.hash[:12]),
-		Settings: storedSettings(tr.settings), CreatedAt: started.UTC(),
+		Settings: storedSettings(tr.settings), CreatedAt: started.UTC(), Packages: got.key, Resolved: got.resolved,
 	}
 	if why == nil {
 		if rec.Installed, err = installed(dir); err != nil {
@@ -108,7 +110,7 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 			_ = os.RemoveAll(final) // else swept at the next start
 		}
 	}()
-	if err := r.place(dir, final); err != nil {
+	if err := r.place(dir, final, got.linked); err != nil {
 		return nil, err
 	}
 	v := r.version(t.name, name, number, rec)
@@ -146,7 +148,7 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 }
 
 // place moves a finished build to where it stays; after it, the folder survives a power loss.
-func (r *Registry) place(dir, final string) error {
+func (r *Registry) place(dir, final string, linked bool) error {
 	parent := filepath.Dir(final)
 	if err := os.MkdirAll(parent, 0o750); err != nil {
 		return fmt.Errorf("make the tenant's folder: %w", err)
@@ -154,7 +156,7 @@ func (r *Registry) place(dir, final string) error {
 	if err := os.RemoveAll(final); err != nil { // of a publish that got no further than this
 		return fmt.Errorf("clear the version's folder: %w", err)
 	}
-	if err := flush(dir); err != nil {
+	if err := flush(dir, linked); err != nil {
 		return fmt.Errorf("sync the version's files: %w", err)
 	}
 	crash.At(crash.PublishBuilt)

@@ -49,6 +49,8 @@ type versionRecord struct {
 	Installed map[string]string `json:"installed,omitempty"`
 	Took      time.Duration     `json:"took"`
 	Error     string            `json:"error,omitempty"`
+	Packages  string            `json:"packages,omitempty"` // packages.key
+	Resolved  time.Time         `json:"resolved,omitzero"`
 }
 
 func putRecord(key []byte, v any) store.Op {

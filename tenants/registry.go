@@ -28,6 +28,7 @@ type Config struct {
 	AdminKey       string        // the operator's key; "": there is none
 	AllowScripts   bool          // run packages' lifecycle scripts on install
 	InstallTimeout time.Duration // 5 min
+	ResolveAgain   time.Duration // how long versions chosen without a lock file are taken over: 10 min
 	MaxFiles       int           // files of a version: 2,000
 	MaxFileSize    int           // bytes of one: 32 MiB
 	MaxTreeSize    int           // bytes of all: 64 MiB
@@ -51,6 +52,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Npm = cmp.Or(c.Npm, "npm")
 	c.InstallTimeout = cmp.Or(c.InstallTimeout, 5*time.Minute)
+	c.ResolveAgain = cmp.Or(c.ResolveAgain, 10*time.Minute)
 	c.MaxFiles = cmp.Or(c.MaxFiles, 2_000)
 	c.MaxFileSize = cmp.Or(c.MaxFileSize, 32<<20)
 	c.MaxTreeSize = cmp.Or(c.MaxTreeSize, 64<<20)
@@ -251,7 +253,8 @@ func (r *Registry) version(tenant, fn string, n int, rec versionRecord) *Version
 	return &Version{
 		Tenant: tenant, Function: fn, Number: n, State: rec.State, Hash: rec.Hash,
 		Dir: filepath.Join(r.tenantDir(tenant), rec.Folder), Settings: Settings(rec.Settings), CreatedAt: rec.CreatedAt,
-		Installed: rec.Installed, Took: rec.Took, Error: rec.Error, registry: r,
+		Installed: rec.Installed, Took: rec.Took, Error: rec.Error,
+		packages: rec.Packages, resolved: rec.Resolved, registry: r,
 	}
 }
 
@@ -262,10 +265,12 @@ func (r *Registry) tenantDir(tenant string) string {
 func (r *Registry) cacheDir(tenant string) string {
 	return filepath.Join(r.cfg.Dir, "npm-cache", tenant)
 }
-func (r *Registry) buildDir() string { return filepath.Join(r.cfg.Dir, "building") }
+func (r *Registry) filesDir(tenant string) string { return filepath.Join(r.cfg.Dir, "files", tenant) }
+func (r *Registry) buildDir() string              { return filepath.Join(r.cfg.Dir, "building") }
 
 // sweep removes what a crash left: builds, and folders without a record.
 func (r *Registry) sweep() error {
+	unfinished := fileExists(r.buildDir())
 	if err := os.RemoveAll(r.buildDir()); err != nil {
 		return fmt.Errorf("sweep unfinished builds: %w", err)
 	}
@@ -281,11 +286,28 @@ func (r *Registry) sweep() error {
 	if err != nil {
 		return fmt.Errorf("sweep folders: %w", err)
 	}
+	swept := map[string]bool{}
 	for _, dir := range folders {
 		if !owned[dir] {
+			swept[filepath.Base(filepath.Dir(dir))] = true
 			if err := os.RemoveAll(dir); err != nil {
 				return fmt.Errorf("sweep a folder without a record: %w", err)
 			}
+		}
+	}
+	stores, err := filepath.Glob(r.filesDir("*"))
+	if err != nil {
+		return fmt.Errorf("sweep the files of packages: %w", err)
+	}
+	for _, dir := range stores {
+		name := filepath.Base(dir)
+		if r.tenants[name] == nil {
+			err = os.RemoveAll(dir)
+		} else if swept[name] || unfinished { // else all are in use
+			err = sweepFiles(dir)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -372,6 +394,7 @@ func (r *Registry) DeleteTenant(ctx context.Context, name string) error {
 	}
 	_ = os.RemoveAll(r.tenantDir(name)) // what stays is swept at the next Open
 	_ = os.RemoveAll(r.cacheDir(name))
+	_ = os.RemoveAll(r.filesDir(name))
 	r.seals.forget(name)
 	r.mu.Lock()
 	delete(r.tenants, name)

@@ -264,15 +264,19 @@ func leadsOut(dir string) (link string, err error) {
 }
 
 // flush has the files of a finished build on disk when it returns. An install's thousands take seconds
-// one by one and little together; a few are better not kept waiting for all that the machine writes.
-func flush(dir string) error {
-	if fileExists(filepath.Join(dir, modulesDir)) {
+// one by one and little together; a few are better not kept waiting for all that the machine writes. Files
+// that are links to another version's (linked) are on disk already.
+func flush(dir string, linked bool) error {
+	if !linked && fileExists(filepath.Join(dir, modulesDir)) {
 		syscall.Sync()
 		return nil
 	}
-	return filepath.WalkDir(dir, func(p string, _ fs.DirEntry, err error) error {
-		if err != nil {
+	return filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
 			return err
+		case d.Type()&fs.ModeSymlink != 0 || linked && d.Type().IsRegular() && hasLinks(p):
+			return nil
 		}
 		return syncPath(p)
 	})

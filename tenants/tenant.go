@@ -20,6 +20,8 @@ type Tenant struct {
 
 	change sync.Mutex // held while a function's record is decided, written and shown: one at a time; before life and mu
 
+	packages turns // publishes that want the same packages
+
 	mu         sync.Mutex               // guards publishing, records, own, and changes of functions
 	publishing map[string]chan struct{} // by function: holds a token while one is published
 	records    map[string]functionRecord

@@ -9,10 +9,12 @@ const (
 	StoreBegin     = "store.begin"     // a group is about to be committed
 	StoreCommitted = "store.committed" // it is on disk, and nobody was told
 	StoreTold      = "store.told"      // one of its writers was told
+	InstallEnded   = "install.ended"   // npm has ended, and its files are the version's own
+	InstallShared  = "install.shared"  // they are links into the tenant's store
 	PublishBuilt   = "publish.built"   // a version's folder is whole, and not in its place
 	PublishPlaced  = "publish.placed"  // it is in its place, and has no record
 	DrainAsked     = "drain.asked"     // all were asked to pause
 )
 
 // Points lists them.
-var Points = []string{StoreBegin, StoreCommitted, StoreTold, PublishBuilt, PublishPlaced, DrainAsked}
+var Points = []string{StoreBegin, StoreCommitted, StoreTold, InstallEnded, InstallShared, PublishBuilt, PublishPlaced, DrainAsked}
