@@ -208,6 +208,6 @@ func (b *Bridge) info() BridgeInfo {
 	b.mu.Lock()
 	total := b.total
 	b.mu.Unlock()
-	return BridgeInfo{Tenant: b.tenant, PID: b.p.cmd.Process.Pid, Node: b.node, StartedAt: b.started,
+	return BridgeInfo{Tenant: b.tenant, PID: b.p.pid(), Node: b.node, StartedAt: b.started,
 		InFlight: int(b.inFlight.Load()), Calls: total, LoopDelay: b.loopDelay(), Restarts: b.restarts}
 }

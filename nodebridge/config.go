@@ -1,6 +1,12 @@
 package nodebridge
 
-import "time"
+import (
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/livefn/livefn/internal/sandbox"
+)
 
 // Config is how a Fleet runs its processes. The zero value of each field stands for the default
 // written beside it.
@@ -8,6 +14,10 @@ type Config struct {
 	Node     string   // the program; default "node", as found in the hub's PATH
 	NodeArgs []string // given to it before the script; default none
 	Dir      string   // for the bridges' private folders, emptied at start; default: a new one under os.TempDir
+
+	Walls     *sandbox.Walls // around each process; nil: none, for code that is trusted
+	Functions string         // with Walls: the folder that has for each tenant one of its name, which is all of it that its processes see
+	NoNetwork bool           // with Walls: processes have a loopback device of their own, and nothing else
 
 	Bridges       int           // of a tenant; default 1
 	MaxMessage    int           // bytes of one message, either way; default 64 MiB and 64 KiB for its head
@@ -18,6 +28,7 @@ type Config struct {
 	StuckAfter    time.Duration // a bridge whose event loop has not turned for so long while calls wait is ended; default 2s
 	LoadTimeout   time.Duration // the same while it loads a module; default 30s
 	MaxLine       int           // bytes of a line of stray output, longer ones are cut up; default 8 KiB
+	MaxTmp        int           // with Walls: bytes that a process may have in its /tmp, and in /dev/shm, in memory; default 128 MiB
 	ReadyTimeout  time.Duration // from a process's start to its Ready; default 20s
 	RestartFirst  time.Duration // longest pause before the second replacement in a row; default 100ms
 	RestartMax    time.Duration // longest pause before any replacement; default 10s
@@ -26,6 +37,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	set(&c.Node, "node")
+	set(&c.MaxTmp, sandbox.DefaultTmp)
 	set(&c.Bridges, 1)
 	set(&c.MaxMessage, 64<<20+64<<10)
 	set(&c.MaxOutgoing, 2*c.MaxMessage)
@@ -40,6 +52,21 @@ func (c Config) withDefaults() Config {
 	set(&c.RestartMax, 10*time.Second)
 	set(&c.RestartForget, 30*time.Second)
 	return c
+}
+
+// functions is the folder of a tenant's functions.
+func (c *Config) functions(tenant string) string { return filepath.Join(c.Functions, tenant) }
+
+// inside is where a tenant's process finds m.
+func (c *Config) inside(m *Module) string {
+	if c.Walls == nil {
+		return m.Dir
+	}
+	rest, ok := strings.CutPrefix(m.Dir, c.functions(m.Tenant)+string(filepath.Separator))
+	if !ok {
+		return m.Dir // which it does not see
+	}
+	return functionsInside + "/" + filepath.ToSlash(rest)
 }
 
 func set[T comparable](field *T, value T) {

@@ -18,6 +18,8 @@
 // hub), an empty stdin, and pipes for stdout and stderr that it reads as stray output. Functions that
 // write to descriptors 0, 1 or 2, from native code too, so never touch the protocol. Node marks
 // inherited descriptors close-on-exec at start, so children of a function don't hold them.
+// Around the process stand the walls of internal/sandbox, if Config has some: then it sees /functions, its
+// tenant's folder, and a Load names a folder in it.
 // (Same price as frames on stdin and stdout, and safe before the first line of JavaScript runs.)
 //
 // # Frames

@@ -26,7 +26,7 @@ type Fleet struct {
 	fresh []*Pool    // to be started by Run
 	ended bool       // Run has ended: no more pools
 
-	dir, script string // set by Run before it starts a pool
+	dir string // set by Run before it starts a pool
 }
 
 // NewFleet makes a fleet that runs nothing before Run.
@@ -91,11 +91,12 @@ func (f *Fleet) prepare() (err error) {
 	if f.dir, err = filepath.Abs(f.dir); err != nil {
 		return err
 	}
-	f.script, err = writeScript(f.dir)
-	return err
+	return writeScript(f.dir)
 }
 
-func (f *Fleet) start() (*process, error) { return f.spawn.startProcess(&f.cfg, f.script, f.dir) }
+func (f *Fleet) start(tenant string) (*process, error) {
+	return f.spawn.startProcess(&f.cfg, f.dir, tenant)
+}
 
 func (f *Fleet) takeFresh() []*Pool {
 	f.mu.Lock()

@@ -29,7 +29,7 @@ func (b *Bridge) moduleLocked(m *Module) *loaded {
 		l = &loaded{m: m, done: make(chan struct{})}
 		b.modules[m.handle] = l
 		b.secrets.add(m.Env)
-		b.out.add(moduleKey(m.handle), Load, m.handle, m.load())
+		b.out.add(moduleKey(m.handle), Load, m.handle, m.load(b.cfg))
 	}
 	l.unload = false
 	return l
@@ -37,7 +37,7 @@ func (b *Bridge) moduleLocked(m *Module) *loaded {
 
 // load loads m and waits for what is in it.
 func (b *Bridge) load(ctx context.Context, m *Module) (Info, error) {
-	if err := b.fits(len(m.load())); err != nil {
+	if err := b.fits(len(m.load(b.cfg))); err != nil {
 		return Info{}, err
 	}
 	b.mu.Lock()

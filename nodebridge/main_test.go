@@ -19,8 +19,8 @@ const patience = 60 * time.Second
 // TestMain also is the process that tests start in Node's place, to see what the Go half does about
 // one that misbehaves.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == "hub" {
-		hubThatDies(os.Args[2])
+	if len(os.Args) > 3 && os.Args[1] == "hub" {
+		hubThatDies(os.Args[2], os.Args[3] == "walls")
 	}
 	if len(os.Args) > 2 && os.Args[1] == "fake" {
 		fake(os.Args[2])
@@ -71,6 +71,19 @@ func module(t testing.TB, source string) *Module {
 		t.Fatal(err)
 	}
 	return NewModule(Module{Function: "f", Version: 1, Tenant: "acme", Dir: dir, Tail: true, Env: map[string]string{}})
+}
+
+// moduleIn writes a tenant's function into a folder of all functions.
+func moduleIn(t testing.TB, functions, tenant, source string) *Module {
+	t.Helper()
+	dir := filepath.Join(functions, tenant, "f")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "index.js"), []byte(source), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	return NewModule(Module{Function: "f", Version: 1, Tenant: tenant, Dir: dir, Tail: true, Env: map[string]string{}})
 }
 
 // answer is a receiver that keeps what comes back.

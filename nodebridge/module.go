@@ -17,7 +17,7 @@ type Module struct {
 	Env      map[string]string `json:"env"`  // hub.env
 
 	handle uint32
-	load   func() []byte
+	load   func(*Config) []byte // its Load; of the first fleet that asks, as a module belongs to one
 }
 
 // Info is what a bridge found in a module.
@@ -32,9 +32,15 @@ var handles atomic.Uint32
 func NewModule(spec Module) *Module {
 	m := &spec
 	m.handle = handles.Add(1)
-	m.load = sync.OnceValue(func() []byte {
-		b, _ := json.Marshal(m) // strings, numbers and a map of strings always have a JSON form
-		return b
-	})
+	var once sync.Once
+	var load []byte
+	m.load = func(cfg *Config) []byte {
+		once.Do(func() {
+			seen := *m
+			seen.Dir = cfg.inside(m)
+			load, _ = json.Marshal(seen) // strings, numbers and a map of strings always have a JSON form
+		})
+		return load
+	}
 	return m
 }

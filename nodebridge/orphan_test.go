@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/livefn/livefn/internal/sandbox"
 )
 
 // zombie reports whether the process is dead, and only its parent has not asked how it died.
@@ -28,10 +30,17 @@ func waitDead(t *testing.T, pid int) {
 
 // hubThatDies is a program of its own: a fleet whose only process is in an endless loop, so that it
 // can't see descriptor 3 end. It prints the process's number and ends without a chance to clean up.
-func hubThatDies(dir string) {
-	f := NewFleet(Config{Dir: dir + "/bridges"})
+func hubThatDies(dir string, walls bool) {
+	cfg := Config{Dir: dir + "/bridges", Functions: dir}
+	if walls {
+		var err error
+		if cfg.Walls, err = sandbox.Find(); err != nil {
+			panic(err)
+		}
+	}
+	f := NewFleet(cfg)
 	go func() { _ = f.Run(context.Background()) }()
-	m := NewModule(Module{Function: "f", Dir: dir, Tail: true})
+	m := NewModule(Module{Function: "f", Tenant: "acme", Dir: dir + "/acme/f", Tail: true})
 	a := newAnswer(nil, m, "[]")
 	if err := f.Call("acme", &a.Call); err != nil {
 		panic(err)
@@ -50,19 +59,19 @@ func hubThatDies(dir string) {
 
 // A hub that crashes must not leave tenants' code running for ever.
 func TestNodeDiesWithAHubThatIsKilledEvenInAnEndlessLoop(t *testing.T) {
-	dir := t.TempDir()
 	source := `module.exports = (hub) => { hub.emit('looping'); setTimeout(() => { for (;;); }, 1); return new Promise(() => {}) }`
-	if err := os.WriteFile(dir+"/index.js", []byte(source), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(self, "hub", dir).Output()
-	var pid int
-	if _, scanned := fmt.Sscan(string(out), &pid); scanned != nil {
-		t.Fatalf("the hub printed %q and ended with %v", out, err)
+	for _, walls := range []string{"none", "walls"} {
+		dir := t.TempDir()
+		moduleIn(t, dir, "acme", source)
+		out, err := exec.Command(self, "hub", dir, walls).Output()
+		var pid int
+		if _, scanned := fmt.Sscan(string(out), &pid); scanned != nil {
+			t.Fatalf("%s: the hub printed %q and ended with %v", walls, out, err)
+		}
+		waitDead(t, pid)
 	}
-	waitDead(t, pid)
 }

@@ -75,14 +75,13 @@ func (p *Pool) runBridge(ctx context.Context, died int) time.Duration {
 	if ctx.Err() != nil {
 		return 0
 	}
-	process, err := p.fleet.start()
+	process, err := p.fleet.start(p.tenant)
 	if err != nil {
 		p.setCause(err)
 		p.fleet.tell(p.tenant, 0, "exit", err.Error())
 		return 0
 	}
-	pid := process.cmd.Process.Pid
-	b := newBridge(p.tenant, &p.fleet.cfg, process, func(stream, line string) { p.fleet.tell(p.tenant, pid, stream, line) })
+	b := newBridge(p.tenant, &p.fleet.cfg, process, func(stream, line string) { p.fleet.tell(p.tenant, process.pid(), stream, line) })
 	b.restarts = died
 	var since time.Time
 	err = b.run(ctx, func() {
@@ -91,7 +90,7 @@ func (p *Pool) runBridge(ctx context.Context, died int) time.Duration {
 	})
 	p.remove(b, err)
 	if ctx.Err() == nil {
-		p.fleet.tell(p.tenant, pid, "exit", err.Error())
+		p.fleet.tell(p.tenant, process.pid(), "exit", err.Error())
 	}
 	if since.IsZero() {
 		return 0

@@ -8,17 +8,16 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sync"
-	"syscall"
+
+	"github.com/livefn/livefn/internal/sandbox"
 )
 
 // process is a started Node with our ends of its pipes.
 type process struct {
-	cmd            *exec.Cmd
-	home           string
+	command        *sandbox.Cmd
+	home           string   // a folder of its own, where there are no walls; they give it one in memory
 	in, out        *os.File // descriptors 3 and 4 of the process
 	stdout, stderr *os.File
-	killed         sync.Once
 }
 
 // spawner starts processes on one thread, which lives as long as they do: Linux sends Pdeathsig when
@@ -26,7 +25,7 @@ type process struct {
 type spawner chan spawn
 
 type spawn struct {
-	cmd  *exec.Cmd
+	cmd  *sandbox.Cmd
 	done chan error
 }
 
@@ -44,14 +43,21 @@ func (s spawner) run(ctx context.Context) {
 	}
 }
 
-func (s spawner) start(cmd *exec.Cmd) error {
+func (s spawner) start(cmd *sandbox.Cmd) error {
 	r := spawn{cmd, make(chan error, 1)}
 	s <- r // run outlives all who call start
 	return <-r.done
 }
 
-// startProcess starts the script with a folder of its own in dir.
-func (s spawner) startProcess(cfg *Config, script, dir string) (*process, error) {
+// Where a process behind walls finds what is the hub's and what is its tenant's.
+const (
+	scriptInside    = "/livefn/js"
+	functionsInside = "/functions"
+	tmpInside       = "/tmp"
+)
+
+// startProcess starts a process of a tenant, with files of its own in dir, where the script is too.
+func (s spawner) startProcess(cfg *Config, dir, tenant string) (*process, error) {
 	node, err := exec.LookPath(cfg.Node)
 	if err != nil {
 		return nil, err
@@ -60,19 +66,32 @@ func (s spawner) startProcess(cfg *Config, script, dir string) (*process, error)
 		return nil, err
 	}
 	p := &process{}
-	if p.home, err = os.MkdirTemp(dir, "bridge-"); err != nil {
-		return nil, fmt.Errorf("make a bridge's folder: %w", err)
+	spec := sandbox.Spec{Program: node, Network: !cfg.NoNetwork, Tmp: int64(cfg.MaxTmp)}
+	script := scriptDir(dir)
+	if cfg.Walls != nil {
+		functions := cfg.functions(tenant)
+		if err := os.MkdirAll(functions, 0o750); err != nil { // it may have published nothing yet
+			return nil, fmt.Errorf("make the folder of a tenant's functions: %w", err)
+		}
+		spec.Binds = []sandbox.Bind{{From: script, To: scriptInside}, {From: functions, To: functionsInside}}
+		spec.Dir, script = tmpInside, scriptInside
+	} else {
+		if p.home, err = os.MkdirTemp(dir, "bridge-"); err != nil {
+			return nil, fmt.Errorf("make a bridge's folder: %w", err)
+		}
+		spec.Dir = p.home
 	}
 	theirs, err := p.pipes()
 	defer closeAll(theirs)
 	if err == nil {
-		p.cmd = exec.Command(node, append(slices.Clone(cfg.NodeArgs), script)...)
-		p.cmd.Env = environment(node, p.home)
-		p.cmd.Dir = p.home
-		p.cmd.ExtraFiles = theirs[:2]
-		p.cmd.Stdout, p.cmd.Stderr = theirs[2], theirs[3]
-		p.cmd.SysProcAttr = processAttributes()
-		err = s.start(p.cmd)
+		spec.Args = append(slices.Clone(cfg.NodeArgs), filepath.Join(script, scriptStart))
+		spec.Env = environment(node, spec.Dir)
+		spec.Files = theirs[:2]
+		p.command, err = cfg.Walls.Command(context.Background(), spec) // its end is kill's
+	}
+	if err == nil {
+		p.command.Stdout, p.command.Stderr = theirs[2], theirs[3]
+		err = s.start(p.command)
 	}
 	if err != nil {
 		p.close()
@@ -80,6 +99,9 @@ func (s spawner) startProcess(cfg *Config, script, dir string) (*process, error)
 	}
 	return p, nil
 }
+
+// pid gives the number by which the machine knows the process, once it is ready.
+func (p *process) pid() int { return p.command.PID() }
 
 // pipes makes the pipes, and gives the process's ends of descriptors 3, 4, 1 and 2.
 func (p *process) pipes() (theirs []*os.File, err error) {
@@ -109,24 +131,21 @@ func environment(node, home string) []string {
 	}
 }
 
-// killGroup ends the process and what it started. Only its first call does: afterwards the process
-// may be reaped, and its number be another's.
-func (p *process) killGroup() {
-	p.killed.Do(func() {
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // an error says that it is dead already
-	})
-}
+// killGroup ends the process and what it started.
+func (p *process) killGroup() { p.command.Kill() }
 
 // kill is killGroup, and waits for the process itself. It gives how it ended.
 func (p *process) kill() error {
 	p.killGroup()
-	return p.cmd.Wait()
+	return p.command.Wait()
 }
 
 // close closes our ends and removes the process's folder.
 func (p *process) close() {
 	closeAll([]*os.File{p.in, p.out, p.stdout, p.stderr})
-	_ = os.RemoveAll(p.home) // a leftover is removed when the fleet ends
+	if p.home != "" {
+		_ = os.RemoveAll(p.home) // a leftover is removed when the fleet ends
+	}
 }
 
 func closeAll(files []*os.File) {

@@ -57,7 +57,7 @@ func (b *Bridge) look(now time.Time) {
 	case !b.ping.waits && busy:
 		b.ping.id++
 		b.ping.waits, b.ping.sent, b.ping.behind = true, now, b.total
-		b.ping.starved = starvationOf(b.p.cmd.Process.Pid)
+		b.ping.starved = starvationOf(b.p.pid())
 		b.out.buf = appendFrame(b.out.buf, Ping, b.ping.id, nil)
 	}
 	b.unlockAndWake()
@@ -97,7 +97,7 @@ func (b *Bridge) patienceLocked() time.Duration {
 // stuck ends the bridge because its loop has not turned since p was sent. Time in which the process was
 // ready to run and got no CPU does not count: that is the machine's doing, not the function's.
 func (b *Bridge) stuck(p ping, waited, patience time.Duration) {
-	b.judge(p, waited, time.Duration(starvationOf(b.p.cmd.Process.Pid)-p.starved), patience)
+	b.judge(p, waited, time.Duration(starvationOf(b.p.pid())-p.starved), patience)
 }
 
 func (b *Bridge) judge(p ping, waited, starved, patience time.Duration) {

@@ -259,8 +259,11 @@ func (r *Registry) version(tenant, fn string, n int, rec versionRecord) *Version
 }
 
 // Folders below Config.Dir: a tenant's versions, and what is being built.
+// Folder is where each tenant has a folder of its name with what its functions consist of, and nothing else.
+func (r *Registry) Folder() string { return filepath.Join(r.cfg.Dir, "tenants") }
+
 func (r *Registry) tenantDir(tenant string) string {
-	return filepath.Join(r.cfg.Dir, "tenants", tenant)
+	return filepath.Join(r.Folder(), tenant)
 }
 func (r *Registry) cacheDir(tenant string) string {
 	return filepath.Join(r.cfg.Dir, "npm-cache", tenant)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -62,7 +63,8 @@ func (c *devCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	hub.Listen, hub.Data, hub.DrainTimeout = c.Listen, c.Data, devDrain
-	hub.AdminKey, hub.SecretKey, hub.SecretKeyOld = "", "", "" // of another hub
+	hub.Isolation = cmp.Or(os.Getenv("LIVEFN_ISOLATION"), isolationAuto) // it is the developer's own code
+	hub.AdminKey, hub.SecretKey, hub.SecretKeyOld = "", "", ""           // of another hub
 	if hub.Data == "" {
 		if hub.Data, err = devData(c.Dir); err != nil {
 			return err

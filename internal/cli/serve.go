@@ -33,7 +33,9 @@ type ServeCmd struct {
 	Node          string `help:"The node program that runs functions." default:"node" env:"LIVEFN_NODE"`
 	Npm           string `help:"The npm program that installs packages." default:"npm" env:"LIVEFN_NPM"`
 	Bridges       int    `help:"Node processes for each tenant." default:"1" env:"LIVEFN_BRIDGES"`
-	AllowScripts  bool   `help:"Run packages' lifecycle scripts on install; bridges and installs are not sandboxed yet." env:"LIVEFN_ALLOW_SCRIPTS"`
+	Isolation     string `help:"Walls around functions: bwrap; auto, where they can be built; or none, for code that you trust." default:"bwrap" enum:"bwrap,auto,none" env:"LIVEFN_ISOLATION"`
+	Network       string `help:"Network of functions behind walls: full, or none." default:"full" enum:"full,none" env:"LIVEFN_NETWORK"`
+	AllowScripts  bool   `help:"Run packages' lifecycle scripts on install; installs are not behind walls yet." env:"LIVEFN_ALLOW_SCRIPTS"`
 	MinFree       string `help:"Room on the disk below which durable work is refused." default:"256MiB" env:"LIVEFN_MIN_FREE"`
 	DrainTimeout  string `help:"How long a stop waits for executions to pause or end; a second signal ends the hub at once." default:"30s" env:"LIVEFN_DRAIN_TIMEOUT"`
 	KeepEnded     string `help:"How long ended durable executions are kept; 0: for ever." default:"7d" env:"LIVEFN_KEEP_ENDED"`
@@ -107,6 +109,10 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 			log.Error("close the store", "error", err)
 		}
 	}()
+	walls, err := c.walls(log)
+	if err != nil {
+		return err
+	}
 	node, err := exec.LookPath(c.Node)
 	if err != nil {
 		return fmt.Errorf("find node, which runs the functions (--node): %w", err)
@@ -124,7 +130,8 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 	if err != nil {
 		return err
 	}
-	fleet := nodebridge.NewFleet(nodebridge.Config{Node: node, Dir: filepath.Join(c.Data, bridgesDir), Bridges: c.Bridges})
+	fleet := nodebridge.NewFleet(nodebridge.Config{Node: node, Dir: filepath.Join(c.Data, bridgesDir), Bridges: c.Bridges,
+		Walls: walls, Functions: registry.Folder(), NoNetwork: c.Network == "none"})
 	fleet.Output(f.output)
 	h := hub.New(hub.Config{KeepEnded: time.Duration(keepEnded)}, st, registry, fleet, log)
 	server := conn.New(conn.Config{Log: log}, h, registry)

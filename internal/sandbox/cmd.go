@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -25,9 +26,8 @@ type Cmd struct {
 	info *os.File   // where bubblewrap tells the number of its child; nil: there are no walls
 	ours []*os.File // given to the process and closed after the start
 
-	pid    sync.Once
-	number int
-	init   *os.Process // the first process of the pid namespace: all in it end with it
+	number atomic.Int64 // of the program, once it is known
+	init   *os.Process  // the first process of the pid namespace: all in it end with it
 	killed sync.Once
 }
 
@@ -95,24 +95,26 @@ func (c *Cmd) Kill() {
 	})
 }
 
-// PID gives the number by which the machine knows the program, once it runs.
+// PID gives the number by which the machine knows the program, once it runs; before, that of the
+// process from which it will come.
 func (c *Cmd) PID() int {
-	c.pid.Do(func() {
-		c.number = c.Process.Pid
-		if c.init == nil {
-			return
-		}
-		c.number = c.init.Pid
-		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", c.init.Pid, c.init.Pid))
-		if err != nil {
-			return
-		}
-		first, _, _ := strings.Cut(string(children), " ") // the oldest
-		if n, err := strconv.Atoi(first); err == nil {
-			c.number = n
-		}
-	})
-	return c.number
+	if c.init == nil {
+		return c.Process.Pid
+	}
+	if n := c.number.Load(); n != 0 {
+		return int(n)
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", c.init.Pid, c.init.Pid))
+	if err != nil {
+		return c.init.Pid
+	}
+	first, _, _ := strings.Cut(string(children), " ") // the oldest
+	n, err := strconv.Atoi(first)
+	if err != nil {
+		return c.init.Pid
+	}
+	c.number.Store(int64(n))
+	return n
 }
 
 func closeAll(files []*os.File) {

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/livefn/livefn/internal/sandbox"
+)
+
+// Values of --isolation beside bwrap: without walls functions run as the hub's user, and see what it sees.
+const (
+	isolationAuto = "auto"
+	isolationNone = "none"
+)
+
+const unwalled = "NO WALLS AROUND FUNCTIONS: they can read and change whatever the hub's user can, " +
+	"the hub's keys and other tenants' functions among it. Run only code that you trust."
+
+// walls gives the walls that functions run behind; nil: none, as the operator said. The hub does not
+// start without an answer: code of others must not run unwalled because a package is missing.
+func (c *ServeCmd) walls(log *slog.Logger) (*sandbox.Walls, error) {
+	if c.Isolation == isolationNone {
+		log.Warn(unwalled, "isolation", isolationNone)
+		return nil, nil
+	}
+	data, err := filepath.Abs(c.Data)
+	if err != nil {
+		return nil, fmt.Errorf("find the data folder: %w", err)
+	}
+	walls, err := sandbox.Find(data)
+	switch {
+	case err == nil:
+		return walls, nil
+	case c.Isolation == isolationAuto:
+		log.Warn(unwalled, "isolation", isolationAuto, "cause", err)
+		return nil, nil
+	}
+	return nil, fmt.Errorf("no walls can be built around functions: %w. "+
+		"To run without them, which is for code that you trust only: --isolation=none", err)
+}

@@ -1,0 +1,97 @@
+package nodebridge
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/livefn/livefn/internal/sandbox"
+)
+
+// walled is real behind walls. It also gives the folder of the tenants' functions.
+func walled(t testing.TB, cfg Config) (*Fleet, string) {
+	t.Helper()
+	data := t.TempDir()
+	walls, err := sandbox.Find(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Walls, cfg.Functions = walls, filepath.Join(data, "functions")
+	return real(t, cfg), cfg.Functions
+}
+
+// invokeAs calls as a tenant and gives what JSON the function returned.
+func invokeAs[T any](t testing.TB, f *Fleet, m *Module, args string) (result T) {
+	t.Helper()
+	a := newAnswer(t, m, args)
+	if err := f.Call(m.Tenant, &a.Call); err != nil {
+		t.Fatal(err)
+	}
+	text := a.wait()
+	rest, ok := strings.CutPrefix(text, "Result ")
+	if !ok {
+		t.Fatalf("the call ended with %s", text)
+	}
+	if err := json.Unmarshal([]byte(rest), &result); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return result
+}
+
+func TestABridgeBehindWallsSeesItsTenantAlone(t *testing.T) {
+	t.Setenv("SECRET_OF_THE_HUB", "hush")
+	f, functions := walled(t, Config{})
+	source := `const fs = require('node:fs')
+		module.exports = () => ({ dir: __dirname, root: fs.readdirSync('/').filter(n => !/^(lib|nix)/.test(n)).join(' '),
+			functions: fs.readdirSync('/functions'), env: Object.keys(process.env).join(' '), cwd: process.cwd(),
+			processes: fs.readdirSync('/proc').filter(n => n > 0).length, own: require('./own.json').tenant })`
+	type seen struct {
+		Dir, Root, Env, Cwd, Own string
+		Functions                []string
+		Processes                int
+	}
+	for _, tenant := range []string{"acme", "zeta"} {
+		m := moduleIn(t, functions, tenant, source)
+		if err := os.WriteFile(filepath.Join(m.Dir, "own.json"), fmt.Appendf(nil, `{"tenant":%q}`, tenant), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		got := invokeAs[seen](t, f, m, "[]")
+		check(t, tenant, fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", seen{Dir: "/functions/f", Root: "bin dev etc functions livefn proc sbin tmp usr var",
+			Env: "PATH HOME TMPDIR LANG TZ NODE_ENV PWD", Cwd: "/tmp", Own: tenant, Functions: []string{"f"}, Processes: 2}))
+	}
+}
+
+// Watching, and stopping for a test, need the number that the machine knows Node by.
+func TestABridgeBehindWallsIsKnownByItsNumber(t *testing.T) {
+	f, functions := walled(t, Config{})
+	m := moduleIn(t, functions, "acme", `module.exports = () => 1`)
+	check(t, "result", invokeAs[int](t, f, m, "[]"), 1)
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", f.Bridges()[0].PID))
+	check(t, "error", err, nil)
+	check(t, "program", strings.HasPrefix(filepath.Base(exe), "node"), true)
+}
+
+func TestWithoutTheNetworkOnlyLoopbackIsLeft(t *testing.T) {
+	f, functions := walled(t, Config{NoNetwork: true})
+	m := moduleIn(t, functions, "acme", `module.exports = async () => {
+		const server = require('node:http').createServer((req, res) => res.end('own')).listen(0, '127.0.0.1')
+		await require('node:events').once(server, 'listening')
+		const own = await (await fetch('http://127.0.0.1:' + server.address().port)).text()
+		server.close()
+		return [own, Object.keys(require('node:os').networkInterfaces()).join()]
+	}`)
+	check(t, "sees", fmt.Sprint(invokeAs[[]string](t, f, m, "[]")), "[own lo]")
+}
+
+// A module that is not among its tenant's is not there.
+func TestAModuleFromElsewhereIsNotSeen(t *testing.T) {
+	f, functions := walled(t, Config{})
+	elsewhere := moduleIn(t, functions, "zeta", `module.exports = () => 1`)
+	m := NewModule(Module{Function: "f", Version: 1, Tenant: "acme", Dir: elsewhere.Dir})
+	if got := invoke(t, f, m, "[]"); !strings.Contains(got, `"code":"version_broken"`) || !strings.Contains(got, "ENOENT") {
+		t.Errorf("the call ended with %s", got)
+	}
+}
