@@ -80,6 +80,7 @@ func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) stor
 	t.live.Store(x.rec.ID, x)
 	x.mu.Lock()
 	if req.Events != nil {
+		x.pacer, _ = req.Events.(Calmer)
 		sub := &Subscription{t: t, pattern: "execution." + x.rec.ID, to: req.Events}
 		sub.stream = x.streamLocked(nil)
 		sub.stream.attach(sub, Since{})

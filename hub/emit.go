@@ -41,6 +41,7 @@ func (x *Execution) eventFrameLocked(p []byte, b *nodebridge.Batch) {
 
 // emitLocked publishes what the function emitted. data is borrowed.
 func (x *Execution) emitLocked(eventType string, data []byte, b *nodebridge.Batch) {
+	a, weight := x.run, weight(eventType, data)
 	if limit := x.t.hub.cfg.MaxEvent; len(data) > limit {
 		data = fmt.Appendf(nil, `{"level":"error","message":"an event of %d bytes was dropped: the limit is %d","event":%s}`,
 			len(data), limit, appendString(nil, eventType))
@@ -54,33 +55,43 @@ func (x *Execution) emitLocked(eventType string, data []byte, b *nodebridge.Batc
 	if !x.durable {
 		x.rec.Offset++
 		s.publish(&Event{Stream: s.name, Offset: x.rec.Offset, Type: eventType, Time: now(), Data: data}, b)
+		a.handedOnLocked(weight)
 		return
 	}
 	if _, queued := x.t.hub.store.Queued(); queued > x.t.hub.cfg.MaxQueued {
 		x.dropped++
+		a.handedOnLocked(weight)
 		return
 	}
 	if x.dropped > 0 {
 		gap := fmt.Appendf(nil, `{"events":%d}`, x.dropped)
 		x.dropped = 0
-		x.writeEventLocked(EventDropped, gap)
+		x.writeEventLocked(EventDropped, gap, 0)
 	}
-	x.writeEventLocked(eventType, data)
+	x.writeEventLocked(eventType, data, weight)
 }
 
-// writeEventLocked appends an event to a durable stream; it is published when it is on disk.
-func (x *Execution) writeEventLocked(eventType string, data []byte) {
+// writeEventLocked appends an event to a durable stream; it is published when it is on disk. weight is for
+// the flow of the attempt that it is of.
+func (x *Execution) writeEventLocked(eventType string, data []byte, weight int) {
 	x.rec.Offset++
 	ev := &Event{Stream: x.stream.name, Offset: x.rec.Offset, Type: eventType, Time: now(), Data: data}
-	s, h := x.stream, x.t.hub
+	s, h, a := x.stream, x.t.hub, x.run
 	x.pending++
 	h.store.Enqueue([]store.Op{x.eventOp(ev)}, func(err error) {
 		x.writtenOne()
 		if err != nil {
 			h.log.Error("write an event", "execution", x.rec.ID, "offset", ev.Offset, "error", err)
-			return
+		} else {
+			s.publish(ev, &h.batch)
 		}
-		s.publish(ev, &h.batch)
+		if weight > 0 {
+			x.mu.Lock()
+			if x.run == a {
+				a.handedOnLocked(weight)
+			}
+			x.mu.Unlock()
+		}
 	})
 }
 

@@ -90,6 +90,7 @@ type Execution struct {
 	leaving    *attempt // an attempt whose end was decided without it, and whose function may still run
 	leaveBy    int64    // when leaving is waited for no longer
 	stream     *stream  // nil for a call until somebody needs it
+	pacer      Calmer   // the caller who is shown the events, and slows a generator; nil: nobody does
 	repliers   []Replier
 	pauseTimer *time.Timer
 	limitTimer *time.Timer // the caller's or function's timeout
@@ -117,6 +118,7 @@ type attempt struct {
 	x        *Execution
 	call     nodebridge.Call
 	children children
+	flow     flow
 	asked    atomic.Int32 // requests of the function that are being answered
 }
 

@@ -56,6 +56,7 @@ func (h *Hub) Invoke(owner *tenants.Tenant, req *Request, to Replier) (*Executio
 		t.live.Delete(x.rec.ID)
 		return nil, err
 	}
+	x.pacer, _ = req.Events.(Calmer)
 	if req.Events != nil || t.lifecycle.Load() > 0 || t.wildRuns.Load() > 0 {
 		x.begunLocked(req.Events)
 	}

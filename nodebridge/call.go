@@ -84,6 +84,11 @@ func (c *Call) Cancel(reason string) {
 	c.link.carry(Cancel, b)
 }
 
+// Taken says that so many more events which a generator yielded have been handed on.
+func (c *Call) Taken(events uint32) {
+	c.link.carry(Taken, binary.LittleEndian.AppendUint32(nil, events))
+}
+
 // Send delivers an event to the function. data is JSON, or empty for undefined. number is the event's
 // within its execution, from 1 and rising, or 0 for one that the hub does not keep.
 // Faults: invalid_request for a type over 255 bytes, and what a Bridge says that has no room:

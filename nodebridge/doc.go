@@ -48,6 +48,7 @@
 //	0x08 Ping       hub      any       –: the bridge writes Pong before it takes the next frame
 //	0x09 Response   hub      call      u32 number of the request, u8 status (0 done, 1 fault), u8 encoding,
 //	                                   the result; of a fault JSON {code, name?, message}
+//	0x0a Taken      hub      call      u32 events: so many more of those that a generator yielded were handed on
 //	0x10 Begin      both     transfer  u32 total: a message too large for one frame follows
 //	0x11 Data       both     transfer  the next bytes of that message
 //	0x12 Credit     both     transfer  u32 bytes: so many more may be sent
@@ -89,6 +90,10 @@
 // the call ended before; they come in any order. The result of checkpoint is nothing, of invoke what
 // the function returned, of start JSON {execution}, of publish JSON {offset, epoch}.
 //
+// What a generator yields are Events of type yield. The bridge lets at most 256 Ki characters of them (64 added
+// for each) be under way, and then lets the generator wait until the hub says Taken: to who called it and is
+// shown its events, to the store if it is durable. A pause or a cancel lets it go on at once.
+//
 // A Load is followed by Calls without waiting for Loaded: the bridge queues them until the module is
 // loaded, and answers them with Error {code: "version_broken"} if it can't be.
 //
@@ -127,5 +132,6 @@
 // loaded.go its modules. pool.go is the choice among processes, waiting.go the calls that wait for one,
 // restart.go the backoff, fleet.go the pools of all tenants. js/loader.js loads modules, js/run.js runs
 // a call, js/tail.js is the tail object, js/console.js attributes output. request.go and js/requests.js
-// are what a function asks of the hub, js/inbox.js the events that it has not heard yet.
+// are what a function asks of the hub, js/inbox.js the events that it has not heard yet, js/flow.js what a
+// generator may yield before somebody has taken it.
 package nodebridge

@@ -15,6 +15,7 @@ const (
 	Send       Kind = 0x07
 	Ping       Kind = 0x08
 	Response   Kind = 0x09
+	Taken      Kind = 0x0a
 	Begin      Kind = 0x10
 	Data       Kind = 0x11
 	Credit     Kind = 0x12

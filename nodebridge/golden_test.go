@@ -20,7 +20,7 @@ type golden struct {
 type goldenFrame struct {
 	Kind                             string
 	ID                               uint32
-	Module, Total, Bytes             uint32
+	Module, Total, Bytes, Events     uint32
 	Number                           uint64
 	Encoding                         Encoding
 	Status                           byte
@@ -92,6 +92,8 @@ func (g goldenFrame) frame() Frame {
 		f.Payload = binary.LittleEndian.AppendUint32(nil, g.Total)
 	case Credit:
 		f.Payload = binary.LittleEndian.AppendUint32(nil, g.Bytes)
+	case Taken:
+		f.Payload = binary.LittleEndian.AppendUint32(nil, g.Events)
 	}
 	return f
 }

@@ -32,6 +32,7 @@ type hub struct {
 	cmd     *exec.Cmd
 	over    bool
 	starts  int
+	terms   int      // SIGTERMs that the present process was sent
 	badExit []string // ends that were neither a kill nor well
 }
 
@@ -67,16 +68,17 @@ func (h *hub) run() error {
 			h.mu.Unlock()
 			return err
 		}
-		h.cmd = cmd
+		h.cmd, h.terms = cmd, 0
 		h.starts++
 		h.mu.Unlock()
 		err := cmd.Wait()
 		status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
-		if err != nil && (!status.Signaled() || status.Signal() != syscall.SIGKILL) {
-			h.mu.Lock()
+		h.mu.Lock()
+		twice := h.terms > 1 && status.Signaled() && status.Signal() == syscall.SIGTERM // the second one ends it at once
+		if err != nil && !twice && (!status.Signaled() || status.Signal() != syscall.SIGKILL) {
 			h.badExit = append(h.badExit, err.Error())
-			h.mu.Unlock()
 		}
+		h.mu.Unlock()
 	}
 }
 
@@ -85,6 +87,9 @@ func (h *hub) signal(s syscall.Signal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.cmd != nil && h.cmd.Process != nil {
+		if s == syscall.SIGTERM {
+			h.terms++
+		}
 		_ = h.cmd.Process.Signal(s) // it may have ended
 	}
 }

@@ -214,6 +214,7 @@ func (x *torturer) kill(ctx context.Context) {
 		case "hub":
 			x.h.signal(syscall.SIGKILL)
 		case "drain":
+			_, _ = x.h.insist(ctx, x.key, "GET", "/healthz", nil) // what has not begun yet has nothing to drain
 			x.h.signal(syscall.SIGTERM)
 		case "bridge":
 			for _, pid := range x.h.bridges() {

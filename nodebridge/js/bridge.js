@@ -65,6 +65,9 @@ export class Bridge {
       case frames.Response:
         this.calls.get(id)?.answer(b, start, end, owned)
         break
+      case frames.Taken:
+        this.calls.get(id)?.rare?.flow?.taken(frames.u32(b, start))
+        break
       case frames.Ping:
         this.out.sendFree(frames.Pong, id, '')
         this.out.flush() // before anything behind it in this chunk runs

@@ -4,6 +4,7 @@ import { freeze, isUint8Array, nextTick, parse, stringify } from './primordials.
 import * as frames from './frames.js'
 import { current, enter } from './context.js'
 import { cut, describe, told } from './thrown.js'
+import { Flow } from './flow.js'
 import { Inbox, KEPT, KEPT_TEXT } from './inbox.js'
 import { Requests } from './requests.js'
 import { hide, hideJSON } from './secrets.js'
@@ -27,7 +28,7 @@ export class Execution {
 
   // more holds what most executions never need.
   get more () {
-    return this.rare ??= { pause: null, cancel: null, refused: '', inbox: null, requests: null, controller: null, info: null, bound: null, asking: null, output: null }
+    return this.rare ??= { pause: null, cancel: null, refused: '', inbox: null, requests: null, flow: null, controller: null, info: null, bound: null, asking: null, output: null }
   }
 
   get dirs () { return this.module.dirs }
@@ -103,10 +104,13 @@ export class Execution {
     if (this.#final(frames.Error, -1, stringify({ code: 'version_broken', name, message, stack }))) this.end()
   }
 
+  get flow () { return this.more.flow ??= new Flow() }
+
   // yielded sends what a generator yields.
   yielded (value) {
     try {
-      this.emit('yield', [value])
+      const n = this.#event('yield', typeSize('yield'), [value])
+      if (n >= 0) this.flow.add(n)
     } catch (thrown) {
       this.fail('result_not_serializable', thrown)
     }
@@ -119,6 +123,7 @@ export class Execution {
     if (this.rare !== null) {
       this.rare.inbox?.clear()
       this.rare.requests?.abandon()
+      this.rare.flow?.open()
     }
   }
 
@@ -126,19 +131,24 @@ export class Execution {
   emit (type, args) {
     const n = typeSize(type)
     if (type === 'paused') return this.paused(args, '')
-    if (this.done) return false
+    return this.#event(type, n, args) >= 0
+  }
+
+  // #event gives the characters of the data that it sent, or -1.
+  #event (type, n, args) {
+    if (this.done) return -1
     let data
     try {
       data = args.length === 0 ? undefined : stringify(args.length === 1 ? args[0] : args)
     } catch (thrown) {
       throw new TypeError(`The data of the event ${type} has no JSON form: ${describe(thrown, this).message}`)
     }
-    if (this.done) return false
+    if (this.done) return -1
     const { out } = this.module.bridge
     if (!out.sendNow(frames.Event, this.id, n, data === undefined ? type : type + data)) {
       throw new TypeError(`The data of the event ${type} is too large; ${out.max} bytes is the limit of a message.`)
     }
-    return true
+    return data === undefined ? 0 : data.length
   }
 
   // paused ends the execution with the arguments to resume with. Without a JSON form it goes on. wake is
@@ -186,13 +196,15 @@ export class Execution {
   // pause may come again, after the resume arguments were refused, say.
   pause (info) {
     this.more.pause = info
+    this.rare.flow?.open()
     this.#tell('pause', info)
   }
 
   cancel (info) {
     if (this.cancelled) return
     this.more.cancel = info
-    const { controller } = this.rare
+    const { controller, flow } = this.rare
+    flow?.open()
     if (controller !== null) this.#within(() => controller.abort(abortion(info)))
     this.#tell('cancel', info)
   }

@@ -159,7 +159,9 @@ function isAsyncGenerator (value) {
 
 // drive takes what a generator yields, each as an event, and its return value as the result.
 async function drive (execution, generator) {
+  const { flow } = execution
   const { out } = execution.module.bridge
+  if (execution.pausing || execution.cancelled) flow.open()
   let since = now()
   try {
     for (;;) {
@@ -175,6 +177,12 @@ async function drive (execution, generator) {
       if (execution.done) break
       execution.yielded(value)
       if (execution.done) break
+      if (flow.full) {
+        out.flush()
+        await flow.room()
+        if (execution.done) break
+        since = now()
+      }
       if (now() - since >= SLICE || out.backlog > BACKLOG) {
         do await turn(); while (out.backlog > BACKLOG && !execution.done)
         since = now()

@@ -32,6 +32,7 @@ function payloadOf (f) {
     case 'Result': return Buffer.concat([Buffer.from([f.encoding]), rest])
     case 'Begin': return u32(f.total)
     case 'Credit': return u32(f.bytes)
+    case 'Taken': return u32(f.events)
     default: return rest
   }
 }

@@ -273,6 +273,12 @@ export class TestCall {
   get kinds () { return this.frames.map(f => f.kind) }
 
   pause (info = { reason: 'request', deadline: 1767225600000 }) { this.hub.write(frame(frames.Pause, this.id, JSON.stringify(info))) }
+  taken (n) {
+    const b = Buffer.alloc(4)
+    b.writeUInt32LE(n)
+    this.hub.write(frame(frames.Taken, this.id, b))
+  }
+
   cancel (info = { reason: 'request' }) { this.hub.write(frame(frames.Cancel, this.id, JSON.stringify(info))) }
   send (type, data, number = 0) { this.hub.write(frame(frames.Send, this.id, sendPayload(number, type, data))) }
 }

@@ -155,6 +155,51 @@ test('a generator without an await lets others run and hears of its pause', asyn
   assert.equal(final.json[0], call.events.length)
 })
 
+test('a generator waits while what it yielded is not taken, and goes on as it is', async t => {
+  const hub = await start(t)
+  // What it yields is 1,000 characters as JSON, so with 64 for each a window holds 246, and one more fills it.
+  const module = await hub.load(t, `const text = 'x'.repeat(998)
+    module.exports = async function * (n, hub) { for (let i = 0; i < n; i++) { hub.emit('at', i); yield text } return 'end' }`)
+  const yields = call => call.frames.filter(f => f.type === 'yield').length
+  const call = hub.call(module, [1000])
+  await hub.until(() => yields(call) === 247)
+  const other = hub.call(module, [3]) // answered behind all that the first one yields without waiting
+  assert.equal((await other.end()).json, 'end')
+  assert.equal(yields(call), 247)
+  call.taken(100)
+  await hub.until(() => yields(call) === 347)
+  assert.equal((await hub.call(module, [3]).end()).json, 'end')
+  assert.equal(yields(call), 347)
+  call.taken(347) // more than are under way
+  await hub.until(() => yields(call) === 594)
+  call.taken(247)
+  await hub.until(() => yields(call) === 841)
+  call.taken(247)
+  assert.equal((await call.end()).json, 'end')
+  assert.equal(yields(call), 1000)
+})
+
+test('a pause or a cancel lets a generator go on that waits', async t => {
+  const hub = await start(t)
+  const module = await hub.load(t, `module.exports = async function * (hub) {
+    for (let i = 0; ; i++) {
+      if (hub.pausing) return hub.pause(i)
+      if (hub.signal.aborted) return 'aborted'
+      yield 'x'.repeat(10_000)
+    }
+  }`)
+  const full = async () => {
+    const call = hub.call(module, [])
+    await hub.until(() => call.frames.length === 27)
+    return call
+  }
+  const [paused, cancelled] = [await full(), await full()]
+  paused.pause()
+  assert.deepEqual((await paused.end()).json, [27])
+  cancelled.cancel()
+  assert.equal((await cancelled.end()).json, 'aborted')
+})
+
 test('the module says whether it yields and how many parameters it declares', async t => {
   const hub = await start(t)
   const { folder } = await import('./hub.js')
