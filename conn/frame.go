@@ -71,18 +71,23 @@ func closeAnswer(frame []byte) []byte {
 func (o *outbox) text(batch *nodebridge.Batch, parts ...[]byte) bool {
 	ok := o.begin()
 	if ok {
-		n := 0
-		for _, p := range parts {
-			n += len(p)
-		}
-		b := appendFrameHead(o.tail.b, opText, n)
-		for _, p := range parts {
-			b = append(b, p...)
-		}
-		o.tail.b = b
+		o.appendText(parts...)
 	}
 	o.endBatch(batch)
 	return ok
+}
+
+// appendText appends one text frame, between begin and end.
+func (o *outbox) appendText(parts ...[]byte) {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	b := appendFrameHead(o.tail.b, opText, n)
+	for _, p := range parts {
+		b = append(b, p...)
+	}
+	o.tail.b = b
 }
 
 // frames appends bytes that are whole frames already.

@@ -50,12 +50,20 @@ func (o *outbox) begin() bool {
 	if o.ended || o.dead {
 		return false
 	}
-	if o.queued() > o.limit {
-		o.overflow()
+	if !o.fits() {
 		return false
 	}
 	if o.tail == nil {
 		o.tail = newBuffer()
+	}
+	return true
+}
+
+// fits says whether a further frame may be appended; if not, that is the end of the outbox. mu is held.
+func (o *outbox) fits() bool {
+	if o.queued() > o.limit {
+		o.overflow()
+		return false
 	}
 	return true
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/livefn/livefn/hub"
 	"github.com/livefn/livefn/nodebridge"
 )
 
@@ -294,5 +295,24 @@ func TestAnOutboxNeedsNoRawConnection(t *testing.T) {
 	texts, closed, err := readFrames(theirs)
 	if err != nil || closed != CloseRestart || len(texts) != 1 || texts[0] != "hello" {
 		t.Fatalf("%q, closed %d, %v", texts, closed, err)
+	}
+}
+
+// BenchmarkDeliver is what one event costs a session, up to the write, alone and with seven others.
+func BenchmarkDeliver(b *testing.B) {
+	s := &Session{}
+	s.out.limit = 1 << 20
+	k := &sink{s: s, head: eventHead("subscription", []byte(`"s1"`)), opened: true, name: "s1"}
+	for _, n := range []int{1, 8} {
+		var evs []*hub.Event
+		for i := range n {
+			evs = append(evs, &hub.Event{Stream: "load.fanout", Offset: uint64(i + 1), Type: "e", Data: []byte(`{"n":1234567,"text":"` + strings.Repeat("x", 60) + `"}`)})
+		}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for i := 0; i < b.N; i += n {
+				k.Deliver(nil, evs, nil)
+				s.out.tail = s.out.tail.free()
+			}
+		})
 	}
 }

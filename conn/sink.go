@@ -37,15 +37,16 @@ var eventTail = []byte(`}}`)
 // Deliver sends a notification for each event.
 func (k *sink) Deliver(sub *hub.Subscription, evs []*hub.Event, b *nodebridge.Batch) {
 	k.open(sub, b)
-	for _, ev := range evs {
-		members := ev.Members()
+	o := &k.s.out
+	for i, ok := 0, o.begin() && len(evs) > 0; ok; ok = i < len(evs) && o.fits() { // one lock for all
+		members := evs[i].Members()
 		if sub != nil {
-			members = sub.Members(ev)
+			members = sub.Members(evs[i])
 		}
-		if !k.s.out.text(b, k.head, members, eventTail) {
-			return
-		}
+		o.appendText(k.head, members, eventTail)
+		i++
 	}
+	o.endBatch(b)
 }
 
 // Room waits until the client has read enough for more history.
