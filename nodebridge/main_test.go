@@ -16,6 +16,9 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = 60 * time.Second
 
+// programs are others that this one is, by its first argument.
+var programs = map[string]func(arg string) (status int){}
+
 // TestMain also is the process that tests start in Node's place, to see what the Go half does about
 // one that misbehaves.
 func TestMain(m *testing.M) {
@@ -25,6 +28,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "fake" {
 		fake(os.Args[2])
 		return
+	}
+	if len(os.Args) > 2 && programs[os.Args[1]] != nil {
+		os.Exit(programs[os.Args[1]](os.Args[2]))
 	}
 	goleak.VerifyTestMain(m)
 }
