@@ -22,7 +22,7 @@ export GOFLAGS := -buildvcs=false
 GO_SOURCES := $(shell find . -name node_modules -prune -o -name .git -prune -o -path ./data -prune -o -name '*.go' -print)
 GO_UNITS   = $$(go list ./... | grep -vE '/internal/(e2e|torture)$$')
 
-.PHONY: help run build powerloss torture test check lint lint-go lint-js fmt test-go test-js test-e2e race fuzz bench tools clean
+.PHONY: help run build powerloss torture chaos test check lint lint-go lint-js fmt test-go test-js test-e2e race fuzz bench tools clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -60,6 +60,9 @@ test-e2e: $(NPM_DONE) ## the real program, killed and started again, and in a re
 
 torture: ## kill hub and bridges for DURATION (10m), and check every promise; SEED replays a run's decisions
 	LIVEFN_TORTURE=$(DURATION) LIVEFN_SEED=$(SEED) go test -count=1 -v -timeout 0 ./internal/torture
+
+chaos: ## kill, stop and starve bridges under load for DURATION, and account for every call
+	LIVEFN_CHAOS=$(DURATION) LIVEFN_SEED=$(SEED) go test -count=1 -v -timeout 0 -run EveryCallIsAnsweredOnce ./nodebridge
 
 fuzz: ## each fuzz test for FUZZTIME (10s)
 	scripts/fuzz.sh $(FUZZTIME)
