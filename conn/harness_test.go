@@ -43,6 +43,7 @@ func (b *bridges) Load(context.Context, string, *nodebridge.Module) (nodebridge.
 // Unload and Remove have nothing to end.
 func (b *bridges) Unload(string, *nodebridge.Module) {}
 func (b *bridges) Remove(string)                     {}
+func (b *bridges) Limit(string, nodebridge.Limits)   {}
 
 func (b *bridges) Call(_ string, c *nodebridge.Call) error {
 	function, args, enc := c.Module.Function, append([]byte(nil), c.Args...), c.Encoding

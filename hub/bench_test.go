@@ -18,6 +18,7 @@ func (e *echoing) Load(context.Context, string, *nodebridge.Module) (nodebridge.
 
 func (e *echoing) Unload(string, *nodebridge.Module) {}
 func (e *echoing) Remove(string)                     {}
+func (e *echoing) Limit(string, nodebridge.Limits)   {}
 
 type done chan struct{}
 

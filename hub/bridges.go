@@ -16,6 +16,8 @@ type Bridges interface {
 	Load(ctx context.Context, tenant string, m *nodebridge.Module) (nodebridge.Info, error)
 	// Unload lets go of a module that takes no further calls, once those under way have ended.
 	Unload(tenant string, m *nodebridge.Module)
+	// Limit bounds what a tenant may take, from now on.
+	Limit(tenant string, l nodebridge.Limits)
 	// Remove ends all bridges of a tenant.
 	Remove(tenant string)
 }

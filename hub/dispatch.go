@@ -130,6 +130,7 @@ func (x *Execution) dispatch() dispatched {
 	a := &attempt{x: x}
 	a.call = nodebridge.Call{
 		Module: r.module, Execution: x.rec.ID, Args: p.Data, Encoding: p.Encoding, Receiver: a, Meta: callMeta(&next),
+		Nested: x.awaitedLocked(),
 	}
 	if err := h.bridges.Call(x.t.name, &a.call); err != nil {
 		return noRoom
@@ -146,6 +147,9 @@ func (x *Execution) dispatch() dispatched {
 	x.commitLocked(EventStarted, nil)
 	return placeTaken
 }
+
+// awaitedLocked reports whether another execution waits for this one: it must not wait for that one's place.
+func (x *Execution) awaitedLocked() bool { return x.rec.Parent != "" && len(x.repliers) > 0 }
 
 // lostLocked decides what becomes of an execution whose bridge died, or was ended for something that it
 // or another one did. A call fails, unless its function may be run twice; a durable execution runs again
@@ -201,6 +205,7 @@ func (x *Execution) callAgainLocked() bool {
 	a := &attempt{x: x}
 	a.call = nodebridge.Call{
 		Module: r.module, Execution: x.rec.ID, Args: x.rec.Args.Data, Encoding: x.rec.Args.Encoding, Receiver: a, Meta: callMeta(&x.rec),
+		Nested: x.awaitedLocked(),
 	}
 	if x.t.hub.bridges.Call(x.t.name, &a.call) != nil {
 		return false

@@ -30,6 +30,7 @@ func (a *acting) Load(context.Context, string, *nodebridge.Module) (nodebridge.I
 }
 func (a *acting) Unload(string, *nodebridge.Module) {}
 func (a *acting) Remove(string)                     {}
+func (a *acting) Limit(string, nodebridge.Limits)   {}
 
 type nowhere struct{}
 

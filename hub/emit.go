@@ -191,7 +191,7 @@ func (x *Execution) show(r *Record) (repliers []Replier) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.shown.Store(r)
-	if r.State.Ended() || r.State == Paused {
+	if r.State.Ended() || r.State == Paused && !movesOn(r.Snapshot) {
 		repliers, x.repliers = x.repliers, nil
 	}
 	return repliers

@@ -30,6 +30,8 @@ type scripted struct {
 	next uint32
 	runs map[uint32]*run
 	full bool // answer overloaded
+
+	limits []nodebridge.Limits // that were told
 }
 
 // run is one call as its function sees it.
@@ -70,6 +72,12 @@ func (s *scripted) Load(context.Context, string, *nodebridge.Module) (nodebridge
 
 func (s *scripted) Unload(string, *nodebridge.Module) {}
 func (s *scripted) Remove(string)                     {}
+
+func (s *scripted) Limit(tenant string, l nodebridge.Limits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limits = append(s.limits, l)
+}
 
 func (s *scripted) Carry(kind nodebridge.Kind, id uint32, payload []byte) {
 	s.mu.Lock()

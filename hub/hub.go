@@ -94,6 +94,7 @@ type Hub struct {
 	triggers *triggers
 	batch    nodebridge.Batch // what the store's callbacks touched; the committer's alone
 
+	limiting sync.Mutex    // held while bridges are told limits, so that they hear of changes in order
 	draining atomic.Bool   // nothing new is accepted or begun
 	ready    chan struct{} // closed once Run has recovered what the last process left
 	mu       sync.Mutex    // guards stopping, and tasks.Add against tasks.Wait
@@ -114,6 +115,7 @@ func New(cfg Config, st *store.Store, registry *tenants.Registry, bridges Bridge
 	registry.OnDrop(h.dropped)
 	registry.OnChange(h.changed)
 	registry.OnDelete(h.purge)
+	registry.OnLimits(h.limit)
 	return h
 }
 
@@ -207,6 +209,7 @@ func (h *Hub) tenant(owner *tenants.Tenant) *tenant {
 		if ok && t.owner == owner {
 			return t, false
 		}
+		h.limit(owner)
 		return newTenant(h, owner), false
 	})
 	return t

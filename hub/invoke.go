@@ -38,6 +38,7 @@ func (h *Hub) Invoke(owner *tenants.Tenant, req *Request, to Replier) (*Executio
 	a.x = x
 	a.call = nodebridge.Call{
 		Module: r.module, Execution: x.rec.ID, Args: req.Args, Encoding: req.encoding(), Receiver: a, Meta: callMeta(&x.rec),
+		Nested: req.Parent != "",
 	}
 	x.rec.State = Running
 	x.rec.Attempt = 1
@@ -175,6 +176,10 @@ func (a *attempt) Receive(f nodebridge.Frame, b *nodebridge.Batch) {
 		after = a.requestLocked(f.Payload, b)
 	case nodebridge.Error:
 		after = x.errorLocked(decodeFailure(f.Payload))
+	case nodebridge.Moving:
+		if x.rec.State == Running {
+			_, _ = x.pauseLocked(reasonScale, 0) // legal: it is running
+		}
 	case nodebridge.Unstarted:
 		after = x.unstartedLocked()
 	case nodebridge.Lost:

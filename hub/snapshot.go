@@ -27,6 +27,9 @@ func resumesItself(reason string) bool {
 	return reason == reasonDrain || reason == reasonScale || reason == reasonDeploy
 }
 
+// movesOn reports whether what paused goes on at once, in another process: it is nobody's business who waits.
+func movesOn(s *Snapshot) bool { return s.Reason == reasonScale || s.Reason == reasonDeploy }
+
 // frameMeta is the meta of a Paused frame or a checkpoint (nodebridge/doc.go).
 type frameMeta struct {
 	Sleep   *int64   `json:"sleep"` // milliseconds
@@ -82,7 +85,6 @@ func (x *Execution) parkLocked(p []byte, b *nodebridge.Batch) (after func()) {
 		return nil
 	}
 	more := x.heardLocked(meta.Seen, meta.Kept)
-	asked := x.rec.PauseReason
 	x.rec.PauseReason = ""
 	x.rec.Snapshot = snap
 	if !x.durable {
@@ -95,7 +97,7 @@ func (x *Execution) parkLocked(p []byte, b *nodebridge.Batch) (after func()) {
 		if m, ops := x.takeLocked(snap.Event); m != nil { // it came before the function asked for it
 			x.wakeLocked(snap.appended(m.Data), ops...)
 		}
-	case resumesItself(asked) && asked != reasonDrain:
+	case movesOn(snap):
 		x.wakeLocked(snap)
 	}
 	return place

@@ -31,28 +31,34 @@ type Bridge struct {
 	p        *process
 	started  time.Time
 
+	freed    func() // called when calls have ended; set before run
 	inFlight atomic.Int64
+	late     atomic.Int64  // microseconds that the event loop is, or lately was, behind
 	gone     atomic.Bool   // set under mu; no call is accepted afterwards
 	wake     chan struct{} // holds one element when the writer has something to do
 	ready    chan struct{} // closed when Ready came
 	node     string        // Node's version; read after ready
 	reading  reading       // of the goroutine that reads
 
-	mu      sync.Mutex // guards all below; held shortly, never while anything waits
-	out     outgoing
-	writing int  // bytes that the writer took and has not written yet
-	awake   bool // the writer was woken, and has not found nothing to do since
-	calls   calls
-	modules map[uint32]*loaded // by handle
-	secrets secrets            // of all that were loaded
-	total   uint64             // calls accepted
-	ping    ping
-	why     *fault.Fault // what its calls fail with, if the process is ended for something they did
-	end     func(error)  // ends run
+	mu        sync.Mutex // guards all below; held shortly, never while anything waits
+	out       outgoing
+	writing   int  // bytes that the writer took and has not written yet
+	awake     bool // the writer was woken, and has not found nothing to do since
+	calls     calls
+	modules   map[uint32]*loaded // by handle
+	secrets   secrets            // of all that were loaded
+	total     uint64             // calls accepted
+	ping      ping
+	used      measured
+	retired   error // why it takes no more calls though it runs; nil: it takes them
+	retiredAt time.Time
+	moved     bool         // its calls were told
+	why       *fault.Fault // what its calls fail with, if the process is ended for something they did
+	end       func(error)  // ends run
 }
 
 func newBridge(tenant string, cfg *Config, p *process, output func(stream, line string)) *Bridge {
-	b := &Bridge{tenant: tenant, cfg: cfg, p: p, output: output, started: time.Now(),
+	b := &Bridge{tenant: tenant, cfg: cfg, p: p, output: output, freed: func() {}, started: time.Now(),
 		wake: make(chan struct{}, 1), ready: make(chan struct{}), modules: map[uint32]*loaded{}}
 	b.reading.setup(b)
 	return b
@@ -112,16 +118,22 @@ func (b *Bridge) handshake(ctx context.Context, end context.CancelCauseFunc, liv
 	}
 }
 
-// call takes a call, or says errGone. Faults: overloaded, payload_too_large.
+// call takes a call, or says errGone or errBusy. Faults: overloaded, payload_too_large.
 func (b *Bridge) call(c *Call, args []byte) error {
 	n := invokeSize(c, args)
 	if err := b.fits(n); err != nil {
 		return err
 	}
 	b.mu.Lock()
-	if b.gone.Load() {
+	if b.gone.Load() || b.retired != nil {
 		b.mu.Unlock()
 		return errGone
+	}
+	if most := c.Module.Concurrency; most > 0 {
+		if l := b.modules[c.Module.handle]; l != nil && l.calls >= most {
+			b.mu.Unlock()
+			return errBusy
+		}
 	}
 	if b.queuedLocked()+n > b.cfg.MaxOutgoing {
 		b.mu.Unlock()

@@ -14,7 +14,8 @@ type Receiver interface {
 	// (or, for a call that waited and never reached a bridge, on one of the pool: then its only frame
 	// is Lost, or Error with code overloaded or payload_too_large).
 	// It must not block, and must not keep f.Payload. After a final frame (Result, Error, Paused,
-	// Lost) nothing more comes. Lost has no payload. Kinds: those of doc.go that carry a call's id.
+	// Lost) nothing more comes, but for a Moving that was under way. Lost and Moving have no payload; Moving
+	// may come on another goroutine at any time. Kinds: those of doc.go that carry a call's id.
 	Receive(f Frame, b *Batch)
 }
 
@@ -56,6 +57,7 @@ type Call struct {
 	Args      []byte // valid until Fleet.Call returns
 	Encoding  Encoding
 	Receiver  Receiver
+	Nested    bool // a call within a call: the tenant's MaxConcurrency does not hold for it, or it could wait for itself
 
 	link callLink
 }

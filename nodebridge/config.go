@@ -19,7 +19,7 @@ type Config struct {
 	Functions string         // with Walls: the folder that has for each tenant one of its name, which is all of it that its processes see
 	NoNetwork bool           // with Walls: processes have a loopback device of their own, and nothing else
 
-	Bridges       int           // of a tenant; default 1
+	Limits        Limits        // of a tenant that Fleet.Limit says nothing of; default one bridge
 	MaxMessage    int           // bytes of one message, either way; default 64 MiB and 64 KiB for its head
 	MaxOutgoing   int           // bytes that may wait to be written to one bridge; default twice MaxMessage
 	MaxWaiting    int           // calls of a tenant that may wait while no bridge is live; default 10000
@@ -33,12 +33,19 @@ type Config struct {
 	RestartFirst  time.Duration // longest pause before the second replacement in a row; default 100ms
 	RestartMax    time.Duration // longest pause before any replacement; default 10s
 	RestartForget time.Duration // a bridge that lived so long starts the row anew; default 30s
+	GrowDelay     time.Duration // delay of the fastest event loop at which a tenant gets a further bridge; default 30ms
+	GrowInFlight  int           // calls in flight in each bridge above which it does; default 2000
+	GrowAfter     time.Duration // how long one of these, or calls that wait, must last; default 500ms
+	ShrinkAfter   time.Duration // how long the load must have fitted into fewer bridges before there are fewer; default 60s
+	IdleAfter     time.Duration // how long a tenant that may have none must be without calls before it has none; default 10m
 }
 
 func (c Config) withDefaults() Config {
 	set(&c.Node, "node")
 	set(&c.MaxTmp, sandbox.DefaultTmp)
-	set(&c.Bridges, 1)
+	if c.Limits == (Limits{}) {
+		c.Limits = Limits{MinBridges: 1, MaxBridges: 1}
+	}
 	set(&c.MaxMessage, 64<<20+64<<10)
 	set(&c.MaxOutgoing, 2*c.MaxMessage)
 	set(&c.MaxWaiting, 10000)
@@ -51,6 +58,11 @@ func (c Config) withDefaults() Config {
 	set(&c.RestartFirst, 100*time.Millisecond)
 	set(&c.RestartMax, 10*time.Second)
 	set(&c.RestartForget, 30*time.Second)
+	set(&c.GrowDelay, 30*time.Millisecond)
+	set(&c.GrowInFlight, 2000)
+	set(&c.GrowAfter, 500*time.Millisecond)
+	set(&c.ShrinkAfter, time.Minute)
+	set(&c.IdleAfter, 10*time.Minute)
 	return c
 }
 

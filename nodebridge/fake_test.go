@@ -76,6 +76,10 @@ func (b *fakeBridge) frame(f Frame) error {
 }
 
 func (b *fakeBridge) message(f Frame) {
+	if f.Kind == Ping {
+		b.write(Pong, f.ID, nil)
+		return
+	}
 	fmt.Fprintf(&b.log, "%s ", kindNames[f.Kind])
 	switch f.Kind {
 	case Load:

@@ -22,6 +22,8 @@ type Fleet struct {
 	spawn  spawner
 	wake   chan struct{} // holds one element when pools are to be started
 
+	limited *xsync.MapOf[string, Limits] // what Limit was told
+
 	mu    sync.Mutex // guards all below
 	fresh []*Pool    // to be started by Run
 	ended bool       // Run has ended: no more pools
@@ -31,7 +33,7 @@ type Fleet struct {
 
 // NewFleet makes a fleet that runs nothing before Run.
 func NewFleet(cfg Config) *Fleet {
-	return &Fleet{cfg: cfg.withDefaults(), pools: xsync.NewMapOf[string, *Pool](), spawn: make(spawner),
+	return &Fleet{cfg: cfg.withDefaults(), pools: xsync.NewMapOf[string, *Pool](), limited: xsync.NewMapOf[string, Limits](), spawn: make(spawner),
 		wake: make(chan struct{}, 1), output: func(string, int, string, string) {}}
 }
 
@@ -164,14 +166,24 @@ func (f *Fleet) Load(ctx context.Context, tenant string, m *Module) (Info, error
 // just after its final frame. A call of m that comes before keeps it loaded; a later one loads it again.
 func (f *Fleet) Unload(tenant string, m *Module) {
 	if p, ok := f.pools.Load(tenant); ok {
-		for _, b := range p.bridges() {
+		for _, b := range p.all() {
 			b.unload(m)
 		}
 	}
 }
 
+// Limit bounds the tenant's bridges from now on.
+func (f *Fleet) Limit(tenant string, l Limits) {
+	f.limited.Store(tenant, l)
+	if p, ok := f.pools.Load(tenant); ok {
+		p.limits.Store(f.limitsOf(tenant))
+		p.room()
+	}
+}
+
 // Remove ends the tenant's pool: its calls are Lost at once, its processes are gone soon after.
 func (f *Fleet) Remove(tenant string) {
+	f.limited.Delete(tenant)
 	if p, ok := f.pools.LoadAndDelete(tenant); ok {
 		close(p.stop)
 	}
@@ -181,7 +193,7 @@ func (f *Fleet) Remove(tenant string) {
 func (f *Fleet) Bridges() []BridgeInfo {
 	list := []BridgeInfo{}
 	f.pools.Range(func(_ string, p *Pool) bool {
-		for _, b := range p.bridges() {
+		for _, b := range p.all() {
 			list = append(list, b.info())
 		}
 		return true

@@ -31,7 +31,8 @@ const (
 	Pong       Kind = 0x8a
 	Request    Kind = 0x8b
 
-	// Made by the Go side for a call whose process is gone.
+	// Made by the Go side for a call whose process is to end, or is gone.
+	Moving    Kind = 0xfd // the process ends once its calls have: one that can should pause and go on elsewhere
 	Unstarted Kind = 0xfe // the process never read the call: it can be handed over again without harm
 	Lost      Kind = 0xff
 )

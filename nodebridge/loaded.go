@@ -41,7 +41,7 @@ func (b *Bridge) load(ctx context.Context, m *Module) (Info, error) {
 		return Info{}, err
 	}
 	b.mu.Lock()
-	if b.gone.Load() {
+	if b.gone.Load() || b.retired != nil {
 		b.mu.Unlock()
 		return Info{}, errGone
 	}
@@ -82,6 +82,7 @@ func (b *Bridge) setLoaded(f Frame) error {
 		l.err = &fault.Fault{Code: fault.VersionBroken, Detail: detail + "\n" + answer.Stack}
 	}
 	close(l.done)
+	b.endIfDoneLocked()
 	return nil
 }
 

@@ -145,6 +145,32 @@ func (a *answer) wait() string {
 	return strings.TrimSpace(kindNames[a.final.Kind] + " " + string(p))
 }
 
+// told is closed once a frame of a kind has come that is not final.
+func (a *answer) told(kind string) <-chan struct{} {
+	c := make(chan struct{})
+	go func() {
+		defer close(c)
+		for {
+			a.mu.Lock()
+			seen := a.seen
+			for _, o := range a.others {
+				if strings.HasPrefix(o, kind) {
+					a.mu.Unlock()
+					return
+				}
+			}
+			a.mu.Unlock()
+			select {
+			case <-seen:
+			case <-a.done:
+				<-a.t.Context().Done() // it never will
+				return
+			}
+		}
+	}()
+	return c
+}
+
 // waitFor waits for a frame that is not final and whose text has part in it.
 func (a *answer) waitFor(part string) string {
 	a.t.Helper()
@@ -196,4 +222,4 @@ func check[T comparable](t testing.TB, what string, got, want T) {
 var kindNames = map[Kind]string{Init: "Init", Load: "Load", Unload: "Unload", Invoke: "Call", Pause: "Pause",
 	Cancel: "Cancel", Send: "Send", Ping: "Ping", Begin: "Begin", Data: "Data", Credit: "Credit", Ready: "Ready",
 	Loaded: "Loaded", LoadFailed: "LoadFailed", Result: "Result", Error: "Error", Event: "Event", Log: "Log",
-	Paused: "Paused", Refused: "Refused", Pong: "Pong", Lost: "Lost", Unstarted: "Unstarted", Response: "Response", Taken: "Taken", Request: "Request"}
+	Paused: "Paused", Refused: "Refused", Pong: "Pong", Moving: "Moving", Lost: "Lost", Unstarted: "Unstarted", Response: "Response", Taken: "Taken", Request: "Request"}

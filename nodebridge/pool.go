@@ -14,25 +14,37 @@ import (
 	"github.com/livefn/livefn/internal/fault"
 )
 
-// Pool is the bridges of one tenant, and the calls that wait while none is live.
+// Pool is the bridges of one tenant, and the calls that wait for one. It has places, each of which keeps one
+// bridge running; scale.go decides how many. A bridge that is retired has lost its place and ends when its
+// calls have.
 type Pool struct {
 	tenant string
 	fleet  *Fleet
 	live   atomic.Pointer[[]*Bridge] // that take calls; replaced under mu
+	limits atomic.Pointer[Limits]    // replaced, never changed
+	queued atomic.Int64              // calls in waiting, or about to be
+	resize chan struct{}             // holds one element when there are fewer places than wanted
 	stop   chan struct{}             // closed by Fleet.Remove
 
-	mu      sync.Mutex    // guards all below; taken before a Bridge's mu
-	waiting []waiting     // in order
-	bytes   int           // of arguments in waiting
+	mu      sync.Mutex // guards all below; taken before a Bridge's mu
+	places  int        // that keep a bridge, or start one
+	wanted  int        // places that there are to be
+	retired []*Bridge  // that end when their calls have
+	scaler  scaler
+	called  uint64 // calls that the bridges had taken at the last look
+	waiting waitingCalls
 	cause   error         // why there is no live bridge, as far as known
 	ended   bool          // nothing is accepted any more
 	changed chan struct{} // closed when live or ended changes
-	queued  chan struct{} // holds one element when waiting is not empty any more
+	expires chan struct{} // holds one element when waiting is not empty any more
 }
 
 func newPool(tenant string, f *Fleet) *Pool {
-	return &Pool{tenant: tenant, fleet: f, stop: make(chan struct{}),
-		changed: make(chan struct{}), queued: make(chan struct{}, 1)}
+	p := &Pool{tenant: tenant, fleet: f, stop: make(chan struct{}), waiting: newWaitingCalls(),
+		changed: make(chan struct{}), expires: make(chan struct{}, 1), resize: make(chan struct{}, 1)}
+	p.limits.Store(f.limitsOf(tenant))
+	p.want(max(1, p.limits.Load().MinBridges)) // somebody came
+	return p
 }
 
 // run keeps the tenant's bridges running until ctx ends or the pool is removed.
@@ -40,27 +52,76 @@ func (p *Pool) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var g errgroup.Group
-	for range p.fleet.cfg.Bridges {
-		g.Go(func() error { return p.keep(ctx) })
-	}
 	g.Go(func() error { return p.expire(ctx) })
-	select {
-	case <-p.stop:
-	case <-ctx.Done():
+	for running := true; running; {
+		select {
+		case <-p.resize:
+			for range p.takePlaces() {
+				g.Go(func() error { return p.keep(ctx) })
+			}
+		case <-p.stop:
+			running = false
+		case <-ctx.Done():
+			running = false
+		}
 	}
 	p.end()
 	cancel()
 	return g.Wait()
 }
 
-// keep runs one bridge after the other.
+// want changes the number of places that there are to be.
+func (p *Pool) want(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wantLocked(n)
+}
+
+func (p *Pool) wantLocked(n int) {
+	p.wanted = n
+	for p.places > n && p.retireLeastLocked() {
+	}
+	for p.places < n && p.reinstateLocked() {
+	}
+	if p.places < n {
+		select {
+		case p.resize <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// takePlaces makes the places that are missing, and gives how many.
+func (p *Pool) takePlaces() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	missing := max(0, p.wanted-p.places)
+	p.places += missing
+	return missing
+}
+
+// leave gives up a place that is one too many.
+func (p *Pool) leave() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.places <= p.wanted {
+		return false
+	}
+	p.places--
+	return true
+}
+
+// keep runs one bridge after the other in a place, until the place is given up.
 func (p *Pool) keep(ctx context.Context) error {
 	cfg := &p.fleet.cfg
 	again := restarts{first: cfg.RestartFirst, longest: cfg.RestartMax, forget: cfg.RestartForget}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for died := 0; ; died++ {
-		lived := p.runBridge(ctx, died)
+	for died := 0; !p.leave(); died++ {
+		lived, stays := p.runBridge(ctx, died)
+		if !stays {
+			return nil
+		}
 		timer.Reset(again.next(lived, rand.Float64()))
 		select {
 		case <-timer.C:
@@ -68,46 +129,35 @@ func (p *Pool) keep(ctx context.Context) error {
 			return nil
 		}
 	}
+	return nil
 }
 
-// runBridge runs one bridge to its end, and says how long it was live.
-func (p *Pool) runBridge(ctx context.Context, died int) time.Duration {
+// runBridge runs one bridge to its end, and says how long it was live, and whether it still had its place.
+func (p *Pool) runBridge(ctx context.Context, died int) (lived time.Duration, stays bool) {
 	if ctx.Err() != nil {
-		return 0
+		return 0, true
 	}
 	process, err := p.fleet.start(p.tenant)
 	if err != nil {
 		p.setCause(err)
 		p.fleet.tell(p.tenant, 0, "exit", err.Error())
-		return 0
+		return 0, true
 	}
 	b := newBridge(p.tenant, &p.fleet.cfg, process, func(stream, line string) { p.fleet.tell(p.tenant, process.pid(), stream, line) })
-	b.restarts = died
+	b.restarts, b.freed = died, p.room
 	var since time.Time
 	err = b.run(ctx, func() {
 		since = time.Now()
 		p.add(b)
 	})
-	p.remove(b, err)
+	stays = p.remove(b, err)
 	if ctx.Err() == nil {
 		p.fleet.tell(p.tenant, process.pid(), "exit", err.Error())
 	}
 	if since.IsZero() {
-		return 0
+		return 0, stays
 	}
-	return max(1, time.Since(since))
-}
-
-// least gives the live bridge with the fewest calls in flight, or nil.
-func (p *Pool) least() *Bridge {
-	var best *Bridge
-	var fewest int64
-	for _, b := range p.bridges() {
-		if n := b.inFlight.Load(); !b.gone.Load() && (best == nil || n < fewest) {
-			best, fewest = b, n
-		}
-	}
-	return best
+	return max(1, time.Since(since)), stays
 }
 
 // bridges gives the live bridges. The caller must not change the slice.
@@ -118,37 +168,17 @@ func (p *Pool) bridges() []*Bridge {
 	return nil
 }
 
-// call is Fleet.Call.
-func (p *Pool) call(c *Call) error {
-	if err := p.pass(c, c.Args); err != errGone {
-		return err
-	}
+// all gives the live and the retired bridges.
+func (p *Pool) all() []*Bridge {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ended {
-		return errEnded()
-	}
-	if err := p.pass(c, c.Args); err != errGone { // one may have come since
-		return err
-	}
-	return p.waitLocked(c)
-}
-
-// pass hands a call to the best bridge; errGone: there is none.
-func (p *Pool) pass(c *Call, args []byte) error {
-	for b := p.least(); b != nil; b = p.least() {
-		if err := b.call(c, args); err != errGone {
-			return err
-		}
-	}
-	return errGone
+	return slices.Concat(p.bridges(), p.retired)
 }
 
 // add lets a bridge that is ready take calls; first those that wait.
 func (p *Pool) add(b *Bridge) {
 	p.mu.Lock()
-	bridges := append([]*Bridge{b}, p.bridges()...)
-	p.live.Store(&bridges)
+	p.addLocked(b)
 	p.cause = nil
 	p.changeLocked()
 	refused := p.passWaitingLocked()
@@ -156,13 +186,27 @@ func (p *Pool) add(b *Bridge) {
 	refuse(refused)
 }
 
-// remove forgets a bridge that has ended.
-func (p *Pool) remove(b *Bridge, cause error) {
+func (p *Pool) addLocked(b *Bridge) {
+	bridges := append([]*Bridge{b}, p.bridges()...)
+	p.live.Store(&bridges)
+}
+
+// remove forgets a bridge that has ended, and says whether it still had its place.
+func (p *Pool) remove(b *Bridge, cause error) (stays bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if i := slices.Index(p.retired, b); i >= 0 {
+		p.retired = slices.Delete(p.retired, i, i+1)
+		return false
+	}
+	p.removeLocked(b)
+	p.cause = cause
+	return true
+}
+
+func (p *Pool) removeLocked(b *Bridge) {
 	bridges := slices.DeleteFunc(slices.Clone(p.bridges()), func(o *Bridge) bool { return o == b })
 	p.live.Store(&bridges)
-	p.cause = cause
 }
 
 func (p *Pool) setCause(err error) {
@@ -176,7 +220,7 @@ func (p *Pool) end() {
 	p.mu.Lock()
 	p.ended = true
 	p.changeLocked()
-	lost := p.takeWaitingLocked(len(p.waiting))
+	lost := p.takeAllLocked()
 	p.mu.Unlock()
 	var b Batch
 	for _, w := range lost {
@@ -213,14 +257,18 @@ func (p *Pool) load(ctx context.Context, m *Module) (Info, error) {
 
 // await waits for a live bridge.
 func (p *Pool) await(ctx context.Context) (*Bridge, error) {
-	timer := time.NewTimer(p.fleet.cfg.MaxWaitTime)
+	timer := time.NewTimer(p.limits.Load().MaxWaitTime)
 	defer timer.Stop()
 	for {
 		p.mu.Lock()
-		b, ended, changed := p.least(), p.ended, p.changed
+		b, ended, changed := least(p.bridges(), 0), p.ended, p.changed
+		if b < 0 && !ended {
+			p.wantLocked(max(1, p.wanted))
+		}
+		bridges := p.bridges()
 		p.mu.Unlock()
-		if b != nil {
-			return b, nil
+		if b >= 0 {
+			return bridges[b], nil
 		}
 		if ended {
 			return nil, errEnded()
@@ -246,10 +294,12 @@ func (p *Pool) overloaded() error {
 }
 
 func (p *Pool) overloadedLocked() error {
-	cause := p.cause
-	if cause == nil {
+	cause, detail := p.cause, "None of the tenant's processes is ready, and too many calls wait for one or waited too long. Repeat later."
+	switch {
+	case len(p.bridges()) > 0:
+		cause, detail = nil, "The tenant's processes run as many calls as they may, and too many calls wait or waited too long. Repeat later."
+	case cause == nil:
 		cause = errors.New("no process of the tenant was ready")
 	}
-	return &fault.Fault{Code: fault.Overloaded, RetryAfter: time.Second, Cause: cause,
-		Detail: "None of the tenant's processes is ready, and too many calls wait for one or waited too long. Repeat later."}
+	return &fault.Fault{Code: fault.Overloaded, RetryAfter: time.Second, Cause: cause, Detail: detail}
 }

@@ -121,8 +121,10 @@ func (b *Bridge) freeEnded() {
 		b.calls.at(id & indexMask).module.endLocked(b)
 		b.calls.free(id)
 	}
+	b.endIfDoneLocked()
 	b.unlockAndWake()
 	r.ended = r.ended[:0]
+	b.freed()
 }
 
 // lose ends all calls and loads.

@@ -36,40 +36,109 @@ func (f *Fleet) watch(ctx context.Context) {
 		case <-tick.C:
 		}
 		f.pools.Range(func(_ string, p *Pool) bool {
-			for _, b := range p.bridges() {
-				b.look(time.Now())
-			}
+			p.look(time.Now())
 			return true
 		})
 	}
 }
 
-// look pings the bridge if it has calls, and ends it if its loop has not turned for too long.
-func (b *Bridge) look(now time.Time) {
+// look looks at the pool's bridges, and has it grow or shrink with the load.
+func (p *Pool) look(now time.Time) {
+	cfg, limits := &p.fleet.cfg, p.limits.Load()
+	l := load{at: now, delay: -1}
+	var taken uint64
+	doubtful := 0
+	bridges := p.all()
+	for _, b := range bridges {
+		busy := b.look(now)
+		used := b.measure(now, busy)
+		b.move(now)
+		total, takes, patience := b.state()
+		taken += total
+		switch {
+		case !takes:
+		case b.lateness() >= patience/2: // it will be ended if it goes on like this: another one is wanted now
+			doubtful++
+		default:
+			l.live++
+			l.inFlight += int(b.inFlight.Load())
+			l.busy += used.busy
+			if delay := b.lateness(); l.delay < 0 || delay < l.delay {
+				l.delay = delay
+			}
+		}
+	}
+	l.delay = max(l.delay, 0)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.calls, p.called = taken != p.called, taken
+	size := p.wanted - doubtful
+	l.starting = max(0, size-l.live)
+	if l.waiting = p.waiting.count; limits.MaxConcurrency > 0 && l.inFlight >= limits.MaxConcurrency {
+		l.waiting = 0 // a further bridge would not take them either
+	}
+	if n := p.scaler.want(cfg, limits, max(size, 0), l) + doubtful; n != p.wanted && !p.ended {
+		p.wantLocked(n)
+	}
+}
+
+// state gives how many calls the bridge has taken, whether it takes any now, and how long its event loop may
+// stand still.
+func (b *Bridge) state() (total uint64, takes bool, patience time.Duration) {
 	b.mu.Lock()
-	busy := b.inFlight.Load() > 0 && !b.gone.Load()
+	defer b.mu.Unlock()
+	return b.total, b.retired == nil && !b.gone.Load(), b.patienceLocked()
+}
+
+func (b *Bridge) lateness() time.Duration { return time.Duration(b.late.Load()) * time.Microsecond }
+
+// look pings the bridge if it has calls, and ends it if its loop has not turned for too long.
+func (b *Bridge) look(now time.Time) (busy bool) {
+	b.mu.Lock()
+	busy = b.inFlight.Load() > 0 && !b.gone.Load()
+	p := b.ping
 	switch {
-	case b.ping.waits && busy && now.Sub(b.ping.sent) >= b.patienceLocked():
-		p, patience := b.ping, b.patienceLocked()
+	case p.waits && busy && now.Sub(p.sent) >= b.patienceLocked():
+		patience := b.patienceLocked()
 		b.mu.Unlock()
 		b.stuck(p, now.Sub(p.sent), patience)
-		return
-	case !b.ping.waits && busy:
+		return busy
+	case !p.waits && busy:
 		b.ping.id++
 		b.ping.waits, b.ping.sent, b.ping.behind = true, now, b.total
 		b.ping.starved = starvationOf(b.p.pid())
 		b.out.buf = appendFrame(b.out.buf, Ping, b.ping.id, nil)
+	case !busy:
+		b.late.Store(0)
 	}
 	b.unlockAndWake()
+	if p.waits && busy {
+		b.setLate(p, now.Sub(p.sent))
+	}
+	return busy
+}
+
+// setLate says by how much the event loop is behind. Time in which the process was ready to run and got no CPU
+// is not the loop's: another process would not get one either.
+func (b *Bridge) setLate(p ping, waited time.Duration) {
+	if waited >= b.cfg.GrowDelay/2 {
+		waited -= time.Duration(starvationOf(b.p.pid()) - p.starved)
+	}
+	b.late.Store(max(0, waited.Microseconds()))
 }
 
 // pong takes the answer to a ping.
 func (b *Bridge) pong(id uint32) {
 	b.mu.Lock()
-	if b.ping.waits && id == b.ping.id {
-		b.ping.waits, b.ping.delay = false, time.Since(b.ping.sent)
+	p := b.ping
+	answers := p.waits && id == p.id
+	if answers {
+		b.ping.waits, b.ping.delay = false, time.Since(p.sent)
 	}
 	b.mu.Unlock()
+	if answers {
+		b.setLate(p, time.Since(p.sent))
+	}
 }
 
 // loopDelay is how long the event loop took for the last ping, or has taken by now, in milliseconds.

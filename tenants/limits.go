@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/internal/units"
@@ -21,15 +22,30 @@ import (
 type Limits struct {
 	CallRate  float64 `json:"callRate"`  // calls and starts from outside a second; 0: no limit
 	CallBurst int     `json:"callBurst"` // of them at once after a rest; 0: those of one second
+
+	MinBridges int `json:"minBridges"` // Node processes kept from the first call on; 0: none once it is idle
+	MaxBridges int `json:"maxBridges"` // Node processes at once, as many as the load asks for
+
+	MaxConcurrency int            `json:"maxConcurrency"` // executions that run at once, but for those that others wait for; 0: no limit
+	MaxQueue       int            `json:"maxQueue"`       // calls that wait for a process, or a place in one
+	MaxQueueTime   units.Duration `json:"maxQueueTime"`   // how long they wait
 }
 
 // DefaultLimits are those of a hub that was not told otherwise.
-func DefaultLimits() Limits { return Limits{} }
+func DefaultLimits() Limits {
+	return Limits{MinBridges: 1, MaxBridges: 4, MaxQueue: 10_000, MaxQueueTime: units.Duration(10 * time.Second)}
+}
 
 // limitBounds says of each limit, by its JSON name, which values it takes.
 var limitBounds = map[string]struct{ least, most float64 }{
 	"callRate":  {0, 10_000_000},
 	"callBurst": {0, 10_000_000},
+
+	"minBridges":     {0, 64},
+	"maxBridges":     {1, 64},
+	"maxConcurrency": {0, 1_000_000},
+	"maxQueue":       {1, 1_000_000},
+	"maxQueueTime":   {float64(time.Millisecond), float64(time.Hour)},
 }
 
 // ownLimits is the fields that a tenant was given, as JSON.
@@ -39,13 +55,12 @@ type ownLimits map[string]json.RawMessage
 // as if it were not there.
 func parseLimits(b []byte, defaults Limits) (ownLimits, error) {
 	const where = "limits"
-	fields := map[string]any{}
 	parsed := defaults
-	v := reflect.ValueOf(&parsed).Elem()
-	for i := range v.NumField() {
-		fields[v.Type().Field(i).Tag.Get("json")] = v.Field(i).Addr().Interface()
-	}
+	fields := parsed.fields()
 	if err := readFields(where, b, fields); err != nil {
+		return nil, err
+	}
+	if err := parsed.Check(); err != nil {
 		return nil, err
 	}
 	var own ownLimits
@@ -53,12 +68,7 @@ func parseLimits(b []byte, defaults Limits) (ownLimits, error) {
 		return nil, fmt.Errorf("read limits: %w", err)
 	}
 	maps.DeleteFunc(own, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
-	for _, name := range slices.Sorted(maps.Keys(own)) {
-		bounds, n := limitBounds[name], number(fields[name])
-		if n < bounds.least || n > bounds.most {
-			return nil, fault.New(fault.InvalidRequest, "%s.%s: it is %s to %s.", where, name,
-				shownAs(fields[name], bounds.least), shownAs(fields[name], bounds.most))
-		}
+	for name := range own {
 		value, err := json.Marshal(fields[name]) // in the form in which it is shown
 		if err != nil {
 			return nil, fmt.Errorf("keep limits: %w", err)
@@ -66,6 +76,31 @@ func parseLimits(b []byte, defaults Limits) (ownLimits, error) {
 		own[name] = value
 	}
 	return own, nil
+}
+
+// fields gives pointers to the limits by their names.
+func (l *Limits) fields() map[string]any {
+	fields := map[string]any{}
+	v := reflect.ValueOf(l).Elem()
+	for i := range v.NumField() {
+		fields[v.Type().Field(i).Tag.Get("json")] = v.Field(i).Addr().Interface()
+	}
+	return fields
+}
+
+// Check says which limit is out of range.
+func (l Limits) Check() error {
+	fields := l.fields()
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		field, bounds := fields[name], limitBounds[name]
+		if n := number(field); n < bounds.least || n > bounds.most {
+			return fault.New(fault.InvalidRequest, "limits.%s: it is %s to %s.", name, shownAs(field, bounds.least), shownAs(field, bounds.most))
+		}
+	}
+	if l.MinBridges > l.MaxBridges {
+		return fault.New(fault.InvalidRequest, "limits.minBridges: it is %d, and maxBridges is %d.", l.MinBridges, l.MaxBridges)
+	}
+	return nil
 }
 
 // number gives the value behind a pointer to a limit's field.

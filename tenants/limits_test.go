@@ -12,7 +12,8 @@ import (
 // Who sets one limit must not have to know the others, nor be left with their values of that day.
 func TestATenantsOwnLimitsLieOverTheHubsDefaults(t *testing.T) {
 	dir := t.TempDir()
-	defaults := Limits{CallRate: 100, CallBurst: 7}
+	defaults := DefaultLimits()
+	defaults.CallRate, defaults.CallBurst = 100, 7
 	r, stop := openRegistry(t, dir, Config{Limits: defaults})
 	tn := acme(t, r)
 	if got := *tn.Limits(); got != defaults {
@@ -23,12 +24,14 @@ func TestATenantsOwnLimitsLieOverTheHubsDefaults(t *testing.T) {
 	if err := r.SetLimits(bg, tn, []byte(`{"callRate": 2.50, "callBurst": null}`)); err != nil {
 		t.Fatal(err)
 	}
-	want := Limits{CallRate: 2.5, CallBurst: 7}
+	want := defaults
+	want.CallRate = 2.5
 	if got := encode(t, tn.OwnLimits()); *tn.Limits() != want || len(told) != 1 || told[0] != want || got != `{"callRate":2.5}` {
 		t.Errorf("own limits %s, in all %+v, told %+v", got, *tn.Limits(), told)
 	}
 	stop()
-	r, _ = openRegistry(t, dir, Config{Limits: Limits{CallRate: 1, CallBurst: 9}}) // the operator changed the defaults
+	defaults.CallRate, defaults.CallBurst = 1, 9
+	r, _ = openRegistry(t, dir, Config{Limits: defaults}) // the operator changed the defaults
 	want.CallBurst = 9
 	if got := *acme(t, r).Limits(); got != want {
 		t.Errorf("after a restart: %+v", got)
@@ -36,7 +39,7 @@ func TestATenantsOwnLimitsLieOverTheHubsDefaults(t *testing.T) {
 	if err := r.SetLimits(bg, acme(t, r), []byte(`{}`)); err != nil {
 		t.Fatal(err)
 	}
-	if got := acme(t, r); *got.Limits() != (Limits{CallRate: 1, CallBurst: 9}) || len(got.OwnLimits()) != 0 {
+	if got := acme(t, r); *got.Limits() != defaults || len(got.OwnLimits()) != 0 {
 		t.Errorf("with none of its own: %+v", *got.Limits())
 	}
 }
@@ -54,6 +57,9 @@ func TestAWrongLimitIsNamedAndChangesNothing(t *testing.T) {
 		`{"callRate":-1}`:        "limits.callRate: it is 0 to 10000000.",
 		`{"callBurst":1.5}`:      "limits.callBurst: it is not a whole number, or too large.",
 		`{"callBurst":10000001}`: "limits.callBurst: it is 0 to 10000000.",
+		`{"minBridges":5}`:       "limits.minBridges: it is 5, and maxBridges is 4.",
+		`{"maxQueueTime":"2h"}`:  "limits.maxQueueTime: it is 1ms to 1h.",
+		`{"maxBridges":0}`:       "limits.maxBridges: it is 1 to 64.",
 		`[]`:                     "limits: it is an array, not an object.",
 		``:                       "limits: unexpected end of JSON input.",
 	} {
@@ -82,7 +88,7 @@ func TestEveryLimitHasBoundsAndADefaultWithinThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parseLimits(b, Limits{}); err != nil {
+	if _, err := parseLimits(b, DefaultLimits()); err != nil {
 		t.Errorf("the defaults %s: %v", b, err)
 	}
 }

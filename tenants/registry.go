@@ -64,6 +64,9 @@ func (c Config) withDefaults() Config {
 	c.MaxTokenKeys = cmp.Or(c.MaxTokenKeys, 32)
 	c.MaxRevoked = cmp.Or(c.MaxRevoked, 100_000)
 	c.MaxOrigins = cmp.Or(c.MaxOrigins, 100)
+	if c.Limits == (Limits{}) {
+		c.Limits = DefaultLimits()
+	}
 	c.SecretFile = cmp.Or(c.SecretFile, filepath.Join(filepath.Dir(c.Dir), "secret.key"))
 	c.Log = cmp.Or(c.Log, slog.Default())
 	return c

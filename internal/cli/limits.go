@@ -4,12 +4,26 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/tenants"
 )
+
+// limits gives those of a tenant that has none of its own.
+func (c *ServeCmd) limits() (tenants.Limits, error) {
+	l := tenants.DefaultLimits()
+	l.MinBridges, l.MaxBridges = c.BridgesMin, c.BridgesMax
+	if err := l.Check(); err != nil {
+		return l, fmt.Errorf("--bridges-min and --bridges-max: %s", fault.From(err).Detail)
+	}
+	return l, nil
+}
 
 type limitsCmd struct {
 	operator

@@ -32,7 +32,8 @@ type ServeCmd struct {
 	Dev           bool   `help:"Also make the tenant dev with a printed key and the sample functions."`
 	Node          string `help:"The node program that runs functions." default:"node" env:"LIVEFN_NODE"`
 	Npm           string `help:"The npm program that installs packages." default:"npm" env:"LIVEFN_NPM"`
-	Bridges       int    `help:"Node processes for each tenant." default:"1" env:"LIVEFN_BRIDGES"`
+	BridgesMin    int    `help:"Node processes kept for each tenant from its first call on; 0: none once it is idle." default:"1" env:"LIVEFN_BRIDGES_MIN"`
+	BridgesMax    int    `help:"Node processes for each tenant, as many as its load asks for." default:"4" env:"LIVEFN_BRIDGES_MAX"`
 	Isolation     string `help:"Walls around functions: bwrap; auto, where they can be built; or none, for code that you trust." default:"bwrap" enum:"bwrap,auto,none" env:"LIVEFN_ISOLATION"`
 	Network       string `help:"Network of functions behind walls: full, or none." default:"full" enum:"full,none" env:"LIVEFN_NETWORK"`
 	AllowScripts  bool   `help:"Run packages' lifecycle scripts on install; installs are not behind walls yet." env:"LIVEFN_ALLOW_SCRIPTS"`
@@ -126,11 +127,14 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 	if err := c.secrets(&owned); err != nil {
 		return err
 	}
+	if owned.Limits, err = c.limits(); err != nil {
+		return err
+	}
 	registry, err := tenants.Open(owned, st)
 	if err != nil {
 		return err
 	}
-	fleet := nodebridge.NewFleet(nodebridge.Config{Node: node, Dir: filepath.Join(c.Data, bridgesDir), Bridges: c.Bridges,
+	fleet := nodebridge.NewFleet(nodebridge.Config{Node: node, Dir: filepath.Join(c.Data, bridgesDir),
 		Walls: walls, Functions: registry.Folder(), NoNetwork: c.Network == "none"})
 	fleet.Output(f.output)
 	h := hub.New(hub.Config{KeepEnded: time.Duration(keepEnded)}, st, registry, fleet, log)

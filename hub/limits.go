@@ -1,0 +1,19 @@
+package hub
+
+import (
+	"time"
+
+	"github.com/livefn/livefn/nodebridge"
+	"github.com/livefn/livefn/tenants"
+)
+
+// limit tells the bridges what a tenant may take of them. What is told last is what holds.
+func (h *Hub) limit(owner *tenants.Tenant) {
+	h.limiting.Lock()
+	defer h.limiting.Unlock()
+	l := owner.Limits()
+	h.bridges.Limit(owner.Name(), nodebridge.Limits{
+		MinBridges: l.MinBridges, MaxBridges: l.MaxBridges, MaxConcurrency: l.MaxConcurrency,
+		MaxWaiting: l.MaxQueue, MaxWaitTime: time.Duration(l.MaxQueueTime),
+	})
+}

@@ -1,0 +1,63 @@
+package hub
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/livefn/livefn/nodebridge"
+)
+
+// A scale-in is the hub's own affair: what it pauses goes on by itself in another process, and who waits for
+// its result gets that, and not a 202.
+func TestWhatAScaleInPausesGoesOnElsewhereAndItsCallersNeverKnow(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	to := newReplies()
+	x, err := w.hub.Invoke(w.owner, &Request{Function: "f", Args: []byte("[1]")}, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := w.bridges.wait(t)
+	first.receive(nodebridge.Moving, "")
+	if got := first.told(nodebridge.Pause); !strings.Contains(got, `"reason":"scale"`) {
+		t.Errorf("the function was told %s", got)
+	}
+	first.receive(nodebridge.Moving, "") // twice is as once
+	first.paused(`[7]`)
+	second := w.bridges.wait(t)
+	equal(t, "arguments", second.args, `[7]`)
+	second.result(`"done"`)
+	a := to.wait(t)
+	equal(t, "answer", string(a.Result), `"done"`)
+	equal(t, "state", a.State, Succeeded)
+	equal(t, "attempt", x.View().r.Attempt, 2)
+}
+
+// What sleeps needs no process, and must not be woken because one was ended.
+func TestWhatSleepsWhenItIsAskedToMoveSleepsOn(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	v, r := w.start("[1]")
+	r.receive(nodebridge.Moving, "")
+	r.told(nodebridge.Pause)
+	r.parked(`{"sleep":3600000}`, `[2]`)
+	got := w.view(v.ID())
+	for got["state"] != "paused" {
+		got = w.view(v.ID())
+	}
+	equal(t, "reason", got["pause"].(map[string]any)["reason"], "sleep")
+	equal(t, "calls", len(w.bridges.calls), 0)
+}
+
+// The bridges must know a tenant's limits before its first call, and every change of them.
+func TestTheBridgesAreToldATenantsLimits(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	_, r := w.start("[1]")
+	r.result("1")
+	if err := w.hub.registry.SetLimits(t.Context(), w.owner, []byte(`{"minBridges":0,"maxBridges":9,"maxQueueTime":"1s"}`)); err != nil {
+		t.Fatal(err)
+	}
+	w.bridges.mu.Lock()
+	defer w.bridges.mu.Unlock()
+	equal(t, "told", w.bridges.limits, []nodebridge.Limits{
+		{MinBridges: 1, MaxBridges: 4, MaxWaiting: 10_000, MaxWaitTime: 10e9}, {MaxBridges: 9, MaxWaiting: 10_000, MaxWaitTime: 1e9},
+	})
+}

@@ -1,0 +1,25 @@
+package nodebridge
+
+import "time"
+
+// Limits bounds the bridges of one tenant. The zero value of each field stands for what is written beside it.
+type Limits struct {
+	MinBridges     int           // kept from the tenant's first call on; 0: none once it is idle
+	MaxBridges     int           // at once; 0: MinBridges, at least 1
+	MaxConcurrency int           // calls in flight in all of them, but for calls within calls; 0: no limit
+	MaxWaiting     int           // calls that wait for a bridge or a place in one; 0: Config.MaxWaiting
+	MaxWaitTime    time.Duration // how long they wait; 0: Config.MaxWaitTime
+}
+
+// limitsOf gives what holds for a tenant.
+func (f *Fleet) limitsOf(tenant string) *Limits {
+	l, ok := f.limited.Load(tenant)
+	if !ok {
+		l = f.cfg.Limits
+	}
+	l.MinBridges = min(l.MinBridges, maxBridges)
+	l.MaxBridges = min(l.MaxBridges, maxBridges)
+	set(&l.MaxWaiting, f.cfg.MaxWaiting)
+	set(&l.MaxWaitTime, f.cfg.MaxWaitTime)
+	return &l
+}

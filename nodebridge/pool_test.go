@@ -1,0 +1,182 @@
+package nodebridge
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/livefn/livefn/internal/fault"
+)
+
+// until looks again and again, as long as a test is patient.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// waits reports how many calls of the tenant wait for a bridge.
+func waits(f *Fleet) int {
+	p := f.pool("acme")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting.count
+}
+
+// A function that takes a lot of memory, or one file at a time, says so and must be able to rely on it.
+func TestAFunctionsConcurrencyHoldsInEachBridge(t *testing.T) {
+	f := faked(t, "", Config{Limits: Limits{MinBridges: 2, MaxBridges: 2}})
+	other := nowhere()
+	until(t, "two bridges", func() bool { invoke(t, f, other, "1"); return len(f.Bridges()) == 2 })
+	m := NewModule(Module{Function: "one at a time", Version: 1, Tenant: "acme", Concurrency: 1})
+	first, second, third, fourth := begin(t, f, m, "hang"), begin(t, f, m, "hang"), begin(t, f, m, `3`), begin(t, f, m, `4`)
+	for _, b := range f.Bridges() {
+		check(t, "in flight", b.InFlight, 1)
+	}
+	check(t, "another function meanwhile", invoke(t, f, other, "1"), "Result 1")
+	check(t, "waiting", waits(f), 2)
+	first.Cancel("enough")
+	check(t, "third", third.wait(), "Result 3")
+	check(t, "fourth", fourth.wait(), "Result 4")
+	check(t, "waiting", waits(f), 0)
+	second.Cancel("enough")
+	second.wait()
+}
+
+func TestATenantsConcurrencyHoldsOverAllItsBridges(t *testing.T) {
+	f := faked(t, "", Config{Limits: Limits{MinBridges: 2, MaxConcurrency: 3, MaxWaiting: 2, MaxWaitTime: time.Hour}})
+	m := nowhere()
+	check(t, "live", invoke(t, f, m, "1"), "Result 1")
+	var running []*answer
+	for range 3 {
+		running = append(running, begin(t, f, m, "hang"))
+	}
+	until(t, "all three run", func() bool { return waits(f) == 0 })
+	within := newAnswer(t, m, "5")
+	within.Nested = true
+	check(t, "call", f.Call("acme", &within.Call), nil)
+	check(t, "a call within a call", within.wait(), "Result 5")
+	four, five, six := begin(t, f, m, "4"), begin(t, f, m, "5"), newAnswer(t, m, "6")
+	err := f.Call("acme", &six.Call)
+	if !fault.Is(err, fault.Overloaded) || fault.From(err).RetryAfter != time.Second || !strings.Contains(err.Error(), "as many calls as they may") {
+		t.Errorf("with two that wait: %v", err)
+	}
+	f.Limit("acme", Limits{MinBridges: 2, MaxConcurrency: 4})
+	check(t, "with a higher limit", four.wait()+five.wait(), "Result 4Result 5")
+	for _, a := range running {
+		a.Cancel("enough")
+		a.wait()
+	}
+}
+
+func TestACallThatWaitsTooLongForAPlaceIsRefused(t *testing.T) {
+	f := faked(t, "", Config{Limits: Limits{MinBridges: 1, MaxConcurrency: 1}})
+	running := begin(t, f, nowhere(), "hang")
+	until(t, "it runs", func() bool { return waits(f) == 0 })
+	f.Limit("acme", Limits{MinBridges: 1, MaxConcurrency: 1, MaxWaitTime: 50 * time.Millisecond})
+	if got := begin(t, f, nowhere(), "1").wait(); !strings.HasPrefix(got, `Error {"code":"overloaded"`) {
+		t.Error(got)
+	}
+	running.Cancel("enough")
+	running.wait()
+}
+
+// What a shrinking pool takes a bridge away from must end there, or be told to move; nothing may be lost, and
+// nothing new may come there.
+func TestAPoolThatShrinksLetsCallsEndOrMove(t *testing.T) {
+	f := faked(t, "", Config{Limits: Limits{MinBridges: 2}, PingEvery: 10 * time.Millisecond})
+	m := nowhere()
+	until(t, "two bridges", func() bool { invoke(t, f, m, "1"); return len(f.Bridges()) == 2 })
+	one, two, three := begin(t, f, m, "hang"), begin(t, f, m, "hang"), begin(t, f, m, "hang")
+	f.Limit("acme", Limits{MinBridges: 1, MaxBridges: 1})
+	until(t, "one is retired", func() bool { return len(f.pool("acme").bridges()) == 1 })
+	check(t, "new calls go to the other one", invoke(t, f, m, "1"), "Result 1")
+	var moving, stays *answer
+	select { // of one and two, one is in the bridge with a single call
+	case <-one.told("Moving"):
+		moving, stays = one, two
+	case <-two.told("Moving"):
+		moving, stays = two, one
+	case <-time.After(patience):
+		t.Fatal("none was told to move")
+	}
+	check(t, "processes", len(f.Bridges()), 2)
+	moving.Pause("scale", time.UnixMilli(5))
+	check(t, "the one that was told", moving.wait(), `Paused {"reason":"scale","deadline":5}`)
+	until(t, "the process ends", func() bool { return len(f.Bridges()) == 1 })
+	for _, a := range []*answer{stays, three} {
+		a.Cancel("enough")
+		check(t, "the others", a.wait(), `Error {"reason":"enough"}`)
+	}
+	check(t, "restarts", f.Bridges()[0].Restarts, 0)
+}
+
+// Load that comes back while a bridge is on its way out takes that one, which is cheaper than a new one.
+func TestARetiredBridgeIsTakenBackWhenItIsNeeded(t *testing.T) {
+	f := faked(t, "", Config{Limits: Limits{MinBridges: 2}, PingEvery: 10 * time.Millisecond})
+	m := nowhere()
+	until(t, "two bridges", func() bool { invoke(t, f, m, "1"); return len(f.Bridges()) == 2 })
+	one, two := begin(t, f, m, "hang"), begin(t, f, m, "hang")
+	before := fmt.Sprint(pids(f))
+	f.Limit("acme", Limits{MinBridges: 1})
+	until(t, "one is retired", func() bool { return len(f.pool("acme").bridges()) == 1 })
+	f.Limit("acme", Limits{MinBridges: 2})
+	until(t, "it is back", func() bool { return len(f.pool("acme").bridges()) == 2 })
+	check(t, "processes", fmt.Sprint(pids(f)), before)
+	for _, a := range []*answer{one, two} {
+		a.Cancel("enough")
+		a.wait()
+	}
+}
+
+func pids(f *Fleet) (list []int) {
+	for _, b := range f.Bridges() {
+		list = append(list, b.PID)
+	}
+	return list
+}
+
+func TestATenantWithoutCallsHasNoProcessIfItMayHaveNone(t *testing.T) {
+	f := faked(t, "", Config{Limits: Limits{MaxBridges: 2}, PingEvery: 10 * time.Millisecond, ShrinkAfter: 30 * time.Millisecond, IdleAfter: 50 * time.Millisecond})
+	m := nowhere()
+	for range 2 {
+		check(t, "a call", invoke(t, f, m, "1"), "Result 1")
+		until(t, "no process is left", func() bool { return len(f.Bridges()) == 0 })
+	}
+	info, err := f.Load(t.Context(), "acme", m)
+	check(t, "a load wakes it, too", fmt.Sprint(info, err), "{2 true} <nil>")
+}
+
+func TestCallsThatWaitMakeAPoolGrowUpToItsLimit(t *testing.T) {
+	f := faked(t, "", Config{Limits: Limits{MinBridges: 1, MaxBridges: 3}, PingEvery: 10 * time.Millisecond, GrowAfter: 30 * time.Millisecond})
+	m := NewModule(Module{Function: "one at a time", Version: 1, Tenant: "acme", Concurrency: 1})
+	var all []*answer
+	for range 5 {
+		all = append(all, begin(t, f, m, "hang"))
+	}
+	until(t, "three run", func() bool { return waits(f) == 2 })
+	check(t, "bridges", len(f.Bridges()), 3)
+	for _, a := range all {
+		a.Cancel("enough") // waits with the call, if that still does
+		check(t, "end", a.wait(), `Error {"reason":"enough"}`)
+	}
+}
+
+// Two seconds are a long time for everybody else's calls: another bridge takes them before it is certain that
+// the first one is stuck.
+func TestAnotherBridgeTakesOverBeforeAStuckOneIsEnded(t *testing.T) {
+	f := real(t, Config{PingEvery: 10 * time.Millisecond, StuckAfter: time.Minute, GrowAfter: 20 * time.Millisecond,
+		Limits: Limits{MinBridges: 1, MaxBridges: 2}})
+	m := module(t, spin)
+	check(t, "before", invoke(t, f, m, "1"), "Result 1")
+	begin(t, f, m, `"spin"`)
+	until(t, "a second bridge", func() bool { return len(f.pool("acme").bridges()) == 2 })
+	for range 5 {
+		check(t, "meanwhile", invoke(t, f, m, "2"), "Result 2")
+	}
+}

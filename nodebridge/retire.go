@@ -1,0 +1,94 @@
+package nodebridge
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+// Why bridges are retired.
+var (
+	errScaledIn = errors.New("it was one more than needed")
+)
+
+// moveAfter is how long the calls of a retired bridge have to end by themselves before they are asked to move.
+const moveAfter = time.Second
+
+// retireLeastLocked takes its place from the live bridge that has the least to do; false: there is none.
+func (p *Pool) retireLeastLocked() bool {
+	i := least(p.bridges(), 0)
+	if i < 0 {
+		return false
+	}
+	p.retireLocked(p.bridges()[i], errScaledIn)
+	return true
+}
+
+// retireLocked has a live bridge take no more calls, and end once it has none. It gives its place up.
+func (p *Pool) retireLocked(b *Bridge, why error) {
+	p.removeLocked(b)
+	p.retired = append(p.retired, b)
+	p.places--
+	b.retire(why)
+}
+
+// reinstateLocked gives a place to a bridge that has lost it because there were too many, if there is one.
+func (p *Pool) reinstateLocked() bool {
+	for i, b := range p.retired {
+		if b.reinstate() {
+			p.retired = slices.Delete(p.retired, i, i+1)
+			p.places++
+			p.addLocked(b)
+			p.changeLocked()
+			return true
+		}
+	}
+	return false
+}
+
+// retire has the bridge take no more calls, and end once it has none.
+func (b *Bridge) retire(why error) {
+	b.mu.Lock()
+	b.retired, b.retiredAt, b.moved = why, time.Now(), false
+	b.endIfDoneLocked()
+	b.mu.Unlock()
+}
+
+// reinstate takes a retirement back; false: it is too late, or the reason stands.
+func (b *Bridge) reinstate() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.gone.Load() || b.retired != errScaledIn {
+		return false
+	}
+	b.retired = nil
+	return true
+}
+
+// endIfDoneLocked ends a retired bridge that has nothing more to do.
+func (b *Bridge) endIfDoneLocked() {
+	if b.retired == nil || b.gone.Load() || b.inFlight.Load() > 0 {
+		return
+	}
+	for _, l := range b.modules {
+		if !l.over() {
+			return
+		}
+	}
+	b.gone.Store(true)
+	b.end(b.retired)
+}
+
+// move tells the calls of a bridge that was retired a while ago, once, to go on elsewhere if they can.
+func (b *Bridge) move(now time.Time) {
+	b.mu.Lock()
+	due := b.retired != nil && !b.moved && !b.gone.Load() && now.Sub(b.retiredAt) >= moveAfter
+	b.moved = b.moved || due
+	b.mu.Unlock()
+	if !due {
+		return
+	}
+	var batch Batch
+	b.calls.each(func(_ *slot, c *Call) { c.Receiver.Receive(Frame{Kind: Moving}, &batch) })
+	batch.Flush()
+}
