@@ -190,7 +190,7 @@ func TestWhatAProcessPrintsComesLineByLine(t *testing.T) {
 
 // What waits for a process that reads nothing must not grow without a bound.
 func TestABridgeThatReadsNothingRefusesCallsOverItsLimit(t *testing.T) {
-	f, m := faked(t, "", Config{MaxMessage: 1 << 20, MaxOutgoing: 3 << 20}), nowhere()
+	f, m := faked(t, "", Config{MaxMessage: 1 << 20, MaxOutgoing: 3 << 20, PingEvery: time.Hour}), nowhere()
 	stuck := begin(t, f, m, "stop reading")
 	stuck.waitFor("stopped")
 	args := strings.Repeat("x", 1<<19)
