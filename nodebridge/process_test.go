@@ -241,7 +241,7 @@ func TestCallsWaitForALargeLoad(t *testing.T) {
 }
 
 func TestTheLeastBusyBridgeGetsTheCall(t *testing.T) {
-	f, m := faked(t, "", Config{Limits: Limits{MinBridges: 2}}), nowhere()
+	f, m := faked(t, "", Config{Limits: Limits{MinBridges: 2}, PingEvery: time.Hour}), nowhere()
 	for len(f.Bridges()) < 2 { // each answer is an event that lets us look again
 		invoke(t, f, m, "1")
 	}
