@@ -12,7 +12,7 @@ import (
 // policy is what the dashboard may do: talk to its own hub, and be in nobody's frame.
 const policy = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// asset serves the dashboard and the SDK.
+// asset serves the dashboard, the SDK and the description of the API.
 func (s *Server) asset(ctx *fasthttp.RequestCtx, _ []string) error {
 	a, ok := public.Lookup(string(ctx.Path()))
 	if !ok {
@@ -32,8 +32,8 @@ func (s *Server) asset(ctx *fasthttp.RequestCtx, _ []string) error {
 	h.Set(fasthttp.HeaderXContentTypeOptions, "nosniff")
 	h.Set(fasthttp.HeaderContentSecurityPolicy, policy)
 	h.Set(fasthttp.HeaderReferrerPolicy, "no-referrer")
-	if strings.HasPrefix(string(ctx.Path()), "/sdk/") {
-		h.Set(fasthttp.HeaderAccessControlAllowOrigin, "*") // pages elsewhere import it as a module
+	if p := string(ctx.Path()); strings.HasPrefix(p, "/sdk/") || p == "/openapi.yaml" {
+		h.Set(fasthttp.HeaderAccessControlAllowOrigin, "*") // pages elsewhere import it as a module, or show it
 	}
 	if sameTag(string(ctx.Request.Header.Peek(fasthttp.HeaderIfNoneMatch)), tag) {
 		h.Del(fasthttp.HeaderContentEncoding)

@@ -222,7 +222,9 @@ func (f *front) request(method, path, body string, headers ...string) response {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return response{res.StatusCode, res.Header, string(b)}
+	answer := response{res.StatusCode, res.Header, string(b)}
+	describe(f.t).check(f.t, res.Request, answer)
+	return answer
 }
 
 // open sends a request and leaves the response's body to the test.

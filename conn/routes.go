@@ -21,7 +21,8 @@ type route struct {
 	handle handler
 }
 
-// table is every path there is, but for the hot path (invoke.go), which comes first.
+// table is every path there is, but for the hot path (invoke.go), which comes first. What is here is in
+// public/openapi.yaml too.
 func (s *Server) table() []route {
 	var rs []route
 	on := func(method, path string, h handler) {
@@ -94,6 +95,7 @@ func (s *Server) table() []route {
 	on("GET", "/", s.asset)
 	on("GET", "/dashboard/{…}", s.asset)
 	on("GET", "/sdk/{…}", s.asset)
+	on("GET", "/openapi.yaml", s.asset)
 	return rs
 }
 

@@ -1,6 +1,6 @@
 // Package public is what the hub serves to browsers: the JavaScript SDK under /sdk/, and the dashboard
-// at / with its parts under /dashboard/. All of it is embedded, plain ES modules without a build step:
-// what is in these folders is what runs. The package knows no HTTP; conn asks it by path.
+// at / with its parts under /dashboard/; and the description of the HTTP API. All of it is embedded, plain
+// ES modules without a build step: what is in these folders is what runs. The package knows no HTTP; conn asks it by path.
 //
 // The addresses carry no version, so nothing may be kept unasked: every asset is revalidated by its
 // ETag, and a new hub's dashboard never runs with an old SDK.
@@ -20,6 +20,7 @@ import (
 )
 
 //go:embed sdk/*.js sdk/*.d.ts sdk/package.json
+//go:embed openapi.yaml
 //go:embed dashboard/*.html dashboard/*.css dashboard/*.svg dashboard/*.js dashboard/views/*.js
 var files embed.FS
 
@@ -37,7 +38,7 @@ type Asset struct {
 
 var assets = sync.OnceValue(load)
 
-// Lookup gives the asset at a URL's path: "/", "/dashboard/…" or "/sdk/…".
+// Lookup gives the asset at a URL's path: "/", "/dashboard/…", "/sdk/…" or "/openapi.yaml".
 func Lookup(urlPath string) (Asset, bool) {
 	a, ok := assets()[urlPath]
 	return a, ok
@@ -95,6 +96,8 @@ func contentType(name string) string {
 		return "image/svg+xml"
 	case ".json":
 		return "application/json"
+	case ".yaml":
+		return "application/yaml"
 	default:
 		if strings.HasSuffix(name, ".d.ts") {
 			return "text/plain; charset=utf-8"
