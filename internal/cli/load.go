@@ -18,6 +18,7 @@ type loadCmd struct {
 	FanOut  loadFanOutCmd  `cmd:"" name:"fanout" help:"Measure one event to many subscribers beside the centrifuge library and a bare loop; wants Go."`
 	Idle    loadIdleCmd    `cmd:"" help:"Measure the memory of idle subscribed connections."`
 	Storm   loadStormCmd   `cmd:"" help:"Drop subscribed clients all at once, and measure how they come back."`
+	Large   loadLargeCmd   `cmd:"" help:"Measure small calls beside payloads of 60 MiB in the same process."`
 	Peer    loadPeerCmd    `cmd:"" hidden:"" help:"Run a peer of a comparison."`
 }
 
@@ -201,6 +202,29 @@ func (c *loadStormCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	figures, err := loadtest.Storm{Livefn: program, Node: c.Node, Clients: c.Clients, Streams: c.Streams, Calm: c.Calm, Log: s.note}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	return s.figures(figures, figures.Whole())
+}
+
+type loadLargeCmd struct {
+	Bytes    int           `help:"Of a large payload." default:"62914560"`
+	Rate     float64       `help:"Small calls each second." default:"2000"`
+	Rounds   int           `help:"Interleaved rounds." default:"5"`
+	Duration time.Duration `help:"Of each measurement." default:"2s"`
+	Node     string        `help:"The node program." default:"node" env:"LIVEFN_NODE"`
+}
+
+func (c *loadLargeCmd) Run(ctx context.Context, s *session) error {
+	if c.Bytes < 16 || c.Rate <= 0 || c.Rounds < 1 || c.Duration <= 0 {
+		return wrongUsage("bytes (16 at least), rate, rounds and duration must be above zero")
+	}
+	program, err := itself()
+	if err != nil {
+		return err
+	}
+	figures, err := loadtest.Large{Livefn: program, Node: c.Node, Bytes: c.Bytes, Rate: c.Rate, Rounds: c.Rounds, Duration: c.Duration, Log: s.note}.Run(ctx)
 	if err != nil {
 		return err
 	}
