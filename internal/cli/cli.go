@@ -63,6 +63,7 @@ type commands struct {
 	Restore   restoreCmd   `cmd:"" help:"Make a data folder of a backup."`
 	Secrets   secretsCmd   `cmd:"" help:"Make a key for secrets at rest (operator)."`
 	Load      loadCmd      `cmd:"" help:"Measure calls against a hub, or beside other servers."`
+	Doctor    doctorCmd    `cmd:"" help:"Say what this machine can do for a hub, and what it lacks."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
