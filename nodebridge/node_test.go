@@ -64,6 +64,7 @@ func TestAKilledNodeLosesItsCallsAtOnceAndTheNextIsServed(t *testing.T) {
 	for range 1000 {
 		hanging = append(hanging, begin(t, f, m, "0"))
 	}
+	check(t, "behind them", invoke(t, f, m, "1"), "Result 1") // so they were read: what was not would be Unstarted
 	pid := f.Bridges()[0].PID
 	killed := time.Now()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
