@@ -52,7 +52,7 @@ type commands struct {
 	Resume    resumeCmd    `cmd:"" help:"Resume a paused execution."`
 	Cancel    cancelCmd    `cmd:"" help:"Cancel an execution."`
 	Retry     retryCmd     `cmd:"" help:"Run an execution again that failed or was cancelled."`
-	Logs      logsCmd      `cmd:"" help:"Print what an execution, or a function's executions, log."`
+	Logs      logsCmd      `cmd:"" help:"Print what an execution logs, or all of a function's; with -f as it happens."`
 	Functions functionsCmd `cmd:"" help:"List functions."`
 	Alias     aliasCmd     `cmd:"" help:"List a function's aliases, set, roll back and delete them."`
 	Triggers  triggersCmd  `cmd:"" help:"List, make and delete triggers: schedules, and patterns over streams."`

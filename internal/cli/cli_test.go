@@ -65,25 +65,31 @@ func (h *hubStub) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answers := map[string]string{
-		"POST /v1/invoke/add [1,2]":                                            `3`,
-		"POST /v1/invoke/add [-1,2]":                                           `1`,
-		"POST /v1/invoke/rows []":                                              `{"rows":[1,2]}`,
-		"POST /v1/invoke/import?async=1 [[1]]":                                 `{"execution":"01X"}`,
-		"GET /v1/executions?limit=50":                                          `{"items":[{"id":"01X","function":"import","version":2,"state":"failed","attempt":1,"createdAt":"2020-01-01T00:00:00.000Z","error":{"code":"function_error","message":"bad\u001b[2J"}},{"id":"01W","function":"add","version":1,"state":"paused","attempt":3,"createdAt":"2020-01-01T00:00:00.000Z"}],"next":"c1"}`,
-		"POST /v1/executions/01X/pause":                                        `{"id":"01X","state":"pausing"}`,
-		"POST /v1/executions/01X/cancel":                                       `{"id":"01X","state":"cancelled"}`,
-		"POST /v1/executions/01X/resume {}":                                    `{"id":"01X","state":"queued"}`,
-		`POST /v1/executions/01X/resume {"args":[[5],7],"version":2}`:          `{"id":"01X","state":"queued"}`,
-		`POST /v1/executions/01X/events {"type":"speed","data":2}`:             `true`,
-		"GET /v1/functions":                                                    `{"items":[{"name":"add","latest":3,"versions":3,"aliases":{"prod":{"name":"prod","version":2},"canary":{"name":"canary","weights":{"2":90,"10":10}}},"state":"ready","updatedAt":"2020-01-01T00:00:00.000Z"},{"name":"new","latest":0,"versions":1,"state":"broken","updatedAt":"2020-01-01T00:00:00.000Z"}]}`,
-		`POST /v1/admin/tenants {"name":"acme"}`:                               `{"name":"acme","key":"lf_acme_NEW"}`,
-		"GET /v1/admin/tenants":                                                `{"items":[{"name":"acme","createdAt":"2020-01-01T00:00:00.000Z","functions":2}]}`,
-		"DELETE /v1/admin/tenants/acme":                                        ``,
-		"POST /v1/admin/tenants/acme/keys":                                     `{"id":"k1","key":"lf_acme_NEW"}`,
-		"GET /v1/admin/tenants/acme/keys":                                      `{"items":[{"id":"k1","createdAt":"2020-01-01T00:00:00.000Z"}]}`,
-		"DELETE /v1/admin/tenants/acme/keys/k1":                                ``,
-		"GET /v1/admin/tenants/acme/limits":                                    `{"limits":{"callBurst":9,"memory":"1GiB"},"effective":{"callRate":0,"callBurst":9,"memory":"1GiB"}}`,
-		`PUT /v1/admin/tenants/acme/limits {"callRate":2.5,"memory":"512MiB"}`: `{"limits":{"callRate":2.5,"memory":"512MiB"},"effective":{"callRate":2.5,"callBurst":0,"memory":"512MiB"}}`,
+		"POST /v1/invoke/add [1,2]":                                                    `3`,
+		"POST /v1/invoke/add [-1,2]":                                                   `1`,
+		"POST /v1/invoke/rows []":                                                      `{"rows":[1,2]}`,
+		"POST /v1/invoke/import?async=1 [[1]]":                                         `{"execution":"01X"}`,
+		"GET /v1/executions?limit=50":                                                  `{"items":[{"id":"01X","function":"import","version":2,"state":"failed","attempt":1,"createdAt":"2020-01-01T00:00:00.000Z","error":{"code":"function_error","message":"bad\u001b[2J"}},{"id":"01W","function":"add","version":1,"state":"paused","attempt":3,"createdAt":"2020-01-01T00:00:00.000Z"}],"next":"c1"}`,
+		"POST /v1/executions/01X/pause":                                                `{"id":"01X","state":"pausing"}`,
+		"POST /v1/executions/01X/cancel":                                               `{"id":"01X","state":"cancelled"}`,
+		"POST /v1/executions/01X/resume {}":                                            `{"id":"01X","state":"queued"}`,
+		`POST /v1/executions/01X/resume {"args":[[5],7],"version":2}`:                  `{"id":"01X","state":"queued"}`,
+		`POST /v1/executions/01X/events {"type":"speed","data":2}`:                     `true`,
+		"GET /v1/functions/add":                                                        `{"name":"add"}`,
+		"GET /v1/executions?function=add&limit=20":                                     `{"items":[{"id":"01M88ZBKRBET5W1EJ7YCP8RHT2"},{"id":"01M88ZBKRBET5W1EJ7YCP8RHT1"}]}`,
+		"GET /v1/executions/01M88ZBKRBET5W1EJ7YCP8RHT1/events?limit=1000":              `{"events":[{"stream":"execution.01M88ZBKRBET5W1EJ7YCP8RHT1","offset":1,"type":"execution.started","time":"2020-01-01T00:00:00.000Z","data":{}},{"stream":"execution.01M88ZBKRBET5W1EJ7YCP8RHT1","offset":2,"type":"log","time":"2020-01-01T00:00:00.000Z","data":{"level":"debug","message":"first"}}],"next":"e1:2"}`,
+		"GET /v1/executions/01M88ZBKRBET5W1EJ7YCP8RHT1/events?limit=1000&since=e1%3A2": `{"events":[{"stream":"execution.01M88ZBKRBET5W1EJ7YCP8RHT1","offset":3,"type":"log","time":"2020-01-01T00:00:01.000Z","data":{"level":"error","message":"Error: x\n    at f (index.js:1:1)\u001b[2J","fields":{"row":7}}}]}`,
+		"GET /v1/executions/01M88ZBKRBET5W1EJ7YCP8RHT2/events?limit=1000":              `{"events":[{"stream":"execution.01M88ZBKRBET5W1EJ7YCP8RHT2","offset":1,"type":"log","time":"2020-01-01T00:00:02.000Z","data":{"level":"info","message":"second"}}]}`,
+		"GET /v1/executions/01M88ZBKRBET5W1EJ7YCP8RHT4":                                `{"id":"01M88ZBKRBET5W1EJ7YCP8RHT4","function":"add"}`,
+		"GET /v1/functions":                                                            `{"items":[{"name":"add","latest":3,"versions":3,"aliases":{"prod":{"name":"prod","version":2},"canary":{"name":"canary","weights":{"2":90,"10":10}}},"state":"ready","updatedAt":"2020-01-01T00:00:00.000Z"},{"name":"new","latest":0,"versions":1,"state":"broken","updatedAt":"2020-01-01T00:00:00.000Z"}]}`,
+		`POST /v1/admin/tenants {"name":"acme"}`:                                       `{"name":"acme","key":"lf_acme_NEW"}`,
+		"GET /v1/admin/tenants":                                                        `{"items":[{"name":"acme","createdAt":"2020-01-01T00:00:00.000Z","functions":2}]}`,
+		"DELETE /v1/admin/tenants/acme":                                                ``,
+		"POST /v1/admin/tenants/acme/keys":                                             `{"id":"k1","key":"lf_acme_NEW"}`,
+		"GET /v1/admin/tenants/acme/keys":                                              `{"items":[{"id":"k1","createdAt":"2020-01-01T00:00:00.000Z"}]}`,
+		"DELETE /v1/admin/tenants/acme/keys/k1":                                        ``,
+		"GET /v1/admin/tenants/acme/limits":                                            `{"limits":{"callBurst":9,"memory":"1GiB"},"effective":{"callRate":0,"callBurst":9,"memory":"1GiB"}}`,
+		`PUT /v1/admin/tenants/acme/limits {"callRate":2.5,"memory":"512MiB"}`:         `{"limits":{"callRate":2.5,"memory":"512MiB"},"effective":{"callRate":2.5,"callBurst":0,"memory":"512MiB"}}`,
 	}
 	maps.Copy(answers, aliasAnswers)
 	if body, ok := answers[request]; ok {
@@ -115,6 +121,16 @@ func (h *hubStub) serve(w http.ResponseWriter, r *http.Request) {
 			`event: result`, `data: {"name":"project","version":4,"state":"ready","installed":{"lodash":"4.18.1"},"ms":812}`, ``)
 	case "PUT /v1/functions/broken":
 		events(w, `event: error`, `data: {"code":"version_broken","detail":"index.js exports no function."}`, ``)
+	case "GET /v1/streams/execution.>/events": // ends with what is no event, and so the program too
+		log := func(id, message string) string {
+			return fmt.Sprintf(`data: {"stream":"execution.%s","offset":1,"type":"log","time":"2020-01-01T00:00:00.000Z","data":{"level":"info","message":%q}}`, id, message)
+		}
+		start := func(id, function string) string {
+			return fmt.Sprintf(`data: {"stream":"execution.%s","offset":1,"type":"execution.started","time":"2020-01-01T00:00:00.000Z","data":{"execution":%[1]q,"function":%q}}`, id, function)
+		}
+		events(w, start("01M88ZBKRBET5W1EJ7YCP8RHT1", "add"), ``, start("01M88ZBKRBET5W1EJ7YCP8RHT3", "rows"), ``,
+			log("01M88ZBKRBET5W1EJ7YCP8RHT1", "of add"), ``, log("01M88ZBKRBET5W1EJ7YCP8RHT3", "of rows"), ``,
+			log("01M88ZBKRBET5W1EJ7YCP8RHT4", "of add, which began before"), ``, log("01M88ZBKRBET5W1EJ7YCP8RHT5", "of nobody"), ``, `data: the end`, ``)
 	case "GET /v1/executions/01X/events":
 		if r.Header.Get("Last-Event-ID") == "" { // is cut off after the first event
 			events(w, `id: e1:1`, `event: progress`, `data: {"stream":"execution.01X","offset":1,"type":"progress","time":"2020-01-01T00:00:00.000Z","data":{"done":1}}`, ``)
@@ -182,6 +198,8 @@ func TestEveryCommandPrintsWhatItDid(t *testing.T) {
 		{"publish", dir}, {"publish", dir, "--json"}, {"publish", dir, "--name", "broken"}, {"publish", dir + "/nope"},
 		{"dev"}, {"dev", dir + "/nope"}, {"dev", dir, "--name", "a/b", "--data", dir},
 		{"tail", "execution.01X"}, {"tail", "nope.>"},
+		{"logs", "01M88ZBKRBET5W1EJ7YCP8RHT1"}, {"logs", "01M88ZBKRBET5W1EJ7YCP8RHT1", "--level", "warn", "--json"}, {"logs", "add"},
+		{"logs", "-f", "add"}, {"logs", "-f"}, {"logs", "nope"}, {"logs", "--last", "0"},
 		{"tenants", "create", "acme"}, {"tenants", "list"}, {"tenants", "delete", "acme"},
 		{"keys", "create", "acme"}, {"keys", "list", "acme"}, {"keys", "delete", "acme", "k1", "--json"}, {"keys", "delete", "acme", "k2"},
 		{"limits", "show", "acme"}, {"limits", "show", "acme", "--json"}, {"limits", "set", "acme", "callRate=2.5", "memory=512MiB", "callBurst="},
