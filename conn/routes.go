@@ -82,6 +82,10 @@ func (s *Server) table() []route {
 
 	on("GET", "/v1/admin/tenants/{tenant}/limits", s.getTenantLimits)
 	on("PUT", "/v1/admin/tenants/{tenant}/limits", s.setTenantLimits)
+	on("GET", "/v1/admin/tenants/{tenant}/packages", s.getTenantPackages)
+	on("PUT", "/v1/admin/tenants/{tenant}/packages", s.setTenantPackages)
+	on("GET", "/v1/packages", s.getPackages)
+	on("PUT", "/v1/packages", s.setPackages)
 
 	on("POST", "/v1/admin/drain", s.drainHub)
 	on("POST", "/v1/admin/backup", s.backup)

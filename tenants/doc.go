@@ -19,6 +19,6 @@
 // Folders of deleted functions stay until the next Open, since what still runs may read them; those of a
 // deleted tenant go with it, since all that it ran is ended first (OnDelete).
 //
-// Installs have no walls yet, so packages' lifecycle scripts run only with Config.AllowScripts; of a
+// Installs run behind walls (Config.Walls). Lifecycle scripts run where the tenant wants them (registries.go); of a
 // function's own .npmrc only the choice of versions is in effect. Where to look next: publish.go.
 package tenants

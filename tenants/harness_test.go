@@ -94,16 +94,29 @@ func encode(t testing.TB, v any) string {
 type pkg struct {
 	name, version, source string
 	peers                 map[string]string
+	scripts               map[string]string
 }
 
 // npmRegistry serves packages as the npm registry does, and points npm at itself. It ends with the
 // test, or with what is returned.
 func npmRegistry(t *testing.T, pkgs ...pkg) (closeIt func()) {
 	t.Helper()
+	url, closeIt := registryServer(t, func(*http.Request) bool { return true }, pkgs...)
+	t.Setenv("npm_config_registry", url)
+	t.Setenv("npm_config_fetch_retries", "0")
+	return closeIt
+}
+
+// registryServer serves packages to whom it lets in.
+func registryServer(t *testing.T, letIn func(*http.Request) bool, pkgs ...pkg) (base string, closeIt func()) {
+	t.Helper()
 	tarballs := map[string][]byte{}
 	documents := map[string]map[string]any{}
-	var base string
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if !letIn(req) {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
 		name, err := url.PathUnescape(strings.TrimPrefix(req.URL.EscapedPath(), "/"))
 		if b, ok := tarballs[name]; err == nil && ok {
 			_, _ = w.Write(b)
@@ -121,6 +134,9 @@ func npmRegistry(t *testing.T, pkgs ...pkg) (closeIt func()) {
 	base = srv.URL
 	for _, p := range pkgs {
 		manifest := map[string]any{"name": p.name, "version": p.version, "main": "index.js", "peerDependencies": p.peers}
+		if p.scripts != nil {
+			manifest["scripts"] = p.scripts
+		}
 		var buf bytes.Buffer
 		gz := gzip.NewWriter(&buf)
 		tw := tar.NewWriter(gz)
@@ -151,7 +167,5 @@ func npmRegistry(t *testing.T, pkgs ...pkg) (closeIt func()) {
 		doc["versions"].(map[string]any)[p.version] = manifest
 		doc["dist-tags"] = map[string]string{"latest": p.version}
 	}
-	t.Setenv("npm_config_registry", base)
-	t.Setenv("npm_config_fetch_retries", "0")
-	return srv.Close
+	return base, srv.Close
 }

@@ -3,18 +3,12 @@ package tenants
 import (
 	"bytes"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"strings"
-	"sync"
-	"syscall"
-	"time"
 
 	"github.com/livefn/livefn/internal/fault"
 )
@@ -22,10 +16,11 @@ import (
 // install runs npm in dir. The lock file it writes stays with the version. Of the function's own .npmrc
 // only what safeOptions names is in effect.
 //
-// Lifecycle scripts run only if the operator allows it: installs have no walls around them yet. A
-// failed install keeps its log, and no packages.
-func (r *Registry) install(ctx context.Context, tenant, dir string, tr *tree, log io.Writer) error {
-	err := r.npm(ctx, tenant, dir, tr, log)
+// Packages are fetched first, and none of their code runs: that run knows the tokens of registries. Where
+// lifecycle scripts are allowed and there are some, the lock file is installed once more from the tenant's
+// cache, now with scripts, and without any token and with a copy of the cache. A failed install keeps its log, and no packages.
+func (r *Registry) install(ctx context.Context, t *Tenant, dir string, tr *tree, log io.Writer) error {
+	err := r.fetchAndRun(ctx, t, dir, tr, log)
 	if err == nil {
 		var link string
 		if link, err = leadsOut(dir); err == nil && link != "" {
@@ -38,18 +33,10 @@ func (r *Registry) install(ctx context.Context, tenant, dir string, tr *tree, lo
 	return err
 }
 
-func (r *Registry) npm(ctx context.Context, tenant, dir string, tr *tree, log io.Writer) error {
+func (r *Registry) fetchAndRun(ctx context.Context, t *Tenant, dir string, tr *tree, log io.Writer) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.cfg.InstallTimeout,
 		fault.New(fault.InstallFailed, "The install did not end within %s.", r.cfg.InstallTimeout))
 	defer cancel()
-	args := []string{"install", "--omit=dev", "--install-links=false", "--no-audit", "--no-fund", "--no-update-notifier", "--no-progress",
-		"--logs-max=0", "--loglevel=warn"}
-	if !r.cfg.AllowScripts {
-		args = append(args, "--ignore-scripts")
-	}
-	if tr.locked() {
-		args = append(args, "--prefer-offline") // what was fetched once is as good as anything newer
-	}
 	home, err := os.MkdirTemp(r.buildDir(), "home-")
 	if err != nil {
 		return fmt.Errorf("make a home for the install: %w", err)
@@ -62,30 +49,58 @@ func (r *Registry) npm(ctx context.Context, tenant, dir string, tr *tree, log io
 		}
 		defer func() { _ = os.WriteFile(rc, npmrc, 0o640) }() //nolint:gosec // as the function's other files
 	}
-	cmd := exec.CommandContext(ctx, r.cfg.Npm, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its children end with it
-	endGroup := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.Cancel = endGroup
-	cmd.WaitDelay = time.Second
-	cmd.Dir = dir
-	cmd.Env = r.installEnv(tenant, home)
-	tail := &tailBuffer{limit: 64 << 10}
-	out := &lockedWriter{w: io.MultiWriter(log, tail)}
-	cmd.Stdout, cmd.Stderr = out, out
-	err = cmd.Run()
-	switch {
-	case err == nil:
+	run := npmRun{tenant: t, dir: dir, home: home, cache: r.cacheDir(t.name), trusted: true, log: log, args: []string{"install", "--ignore-scripts"}}
+	if tr.locked() {
+		run.args = append(run.args, "--prefer-offline") // what was fetched once is as good as anything newer
+	}
+	if err := r.npm(ctx, run); err != nil {
+		return err
+	}
+	if !r.runsScripts(t) || !hasScripts(dir, tr) {
 		return nil
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case errors.Is(err, exec.ErrWaitDelay):
-		_ = endGroup() // whoever still holds its output
-		return fault.Because(err, fault.InstallFailed, "The install left a process running. Leave out the package whose script starts it.")
 	}
-	if exit, ran := errors.AsType[*exec.ExitError](err); ran {
-		return fault.Because(exit, fault.InstallFailed, "%s", explain(tail.b))
+	cache, err := os.MkdirTemp(r.buildDir(), "cache-")
+	if err != nil {
+		return fmt.Errorf("make a cache for the install: %w", err)
 	}
-	return fault.Because(err, fault.InstallFailed, "The hub could not start npm to install packages; the operator says where it is with --npm.")
+	defer os.RemoveAll(cache) //nolint:errcheck // swept at the next start
+	if err := copyCache(run.cache, cache); err != nil {
+		return fmt.Errorf("copy the cache for the install: %w", err)
+	}
+	run.cache, run.trusted, run.args = cache, false, []string{"ci", "--prefer-offline", "--foreground-scripts"}
+	return r.npm(ctx, run)
+}
+
+// copyCache makes a copy of a tenant's cache for scripts: they must not write to what later installs believe.
+// Contents are links, since npm holds them to their hashes; the index has none.
+func copyCache(from, to string) error {
+	const contents, index = "_cacache/content-v2", "_cacache/index-v5" // npm's cacache
+	if err := os.Mkdir(filepath.Join(to, filepath.Dir(contents)), 0o750); err != nil {
+		return err
+	}
+	if !fileExists(filepath.Join(from, contents)) {
+		return nil
+	}
+	if err := linkTree(filepath.Join(from, contents), filepath.Join(to, contents)); err != nil {
+		return err
+	}
+	return os.CopyFS(filepath.Join(to, index), os.DirFS(filepath.Join(from, index)))
+}
+
+// hasScripts says whether an install of what was fetched runs scripts.
+func hasScripts(dir string, tr *tree) bool {
+	var m struct {
+		Scripts map[string]string `json:"scripts"`
+	}
+	if json.Unmarshal(tr.files[packageFile], &m) == nil && runsOwn(m.Scripts, tr) {
+		return true
+	}
+	for _, name := range []string{lockFile, shrinkwrap} {
+		if b, err := readIfThere(dir, name); err == nil && bytes.Contains(b, []byte(`"hasInstallScript": true`)) {
+			return true
+		}
+	}
+	return false
 }
 
 // safeOption are the lines of a function's .npmrc that are in effect on the hub: how versions are
@@ -98,97 +113,4 @@ func safeOptions(npmrc []byte) []byte {
 		lines = fmt.Appendf(lines, "%s=%s\n", m[1], m[2])
 	}
 	return lines
-}
-
-// passedOn are the npm settings in the hub's environment that installs see too: where packages come
-// from and how they are fetched. Those with tokens belong into the hub user's .npmrc.
-var passedOn = []string{"registry", "userconfig", "globalconfig", "ca", "cafile", "strict_ssl", "proxy", "https_proxy", "noproxy",
-	"maxsockets", "fetch_retries", "fetch_retry_mintimeout", "fetch_retry_maxtimeout", "fetch_timeout"}
-
-// installEnv is the environment of an install: nothing of the hub's own but where packages come from.
-func (r *Registry) installEnv(tenant, home string) []string {
-	path := os.Getenv("PATH")
-	if filepath.IsAbs(r.cfg.Node) {
-		path = filepath.Dir(r.cfg.Node) + string(filepath.ListSeparator) + path
-	}
-	env := []string{"HOME=" + home, "PATH=" + path, "LANG=C.UTF-8", "NODE_ENV=production", "npm_config_cache=" + r.cacheDir(tenant)}
-	userconfig := false
-	for _, kv := range os.Environ() {
-		name, value, _ := strings.Cut(kv, "=")
-		option, isNpm := strings.CutPrefix(strings.ToLower(name), "npm_config_")
-		switch {
-		case isNpm && slices.Contains(passedOn, strings.ReplaceAll(option, "-", "_")):
-			env = append(env, "npm_config_"+option+"="+value)
-			userconfig = userconfig || option == "userconfig"
-		case slices.Contains([]string{"http_proxy", "https_proxy", "no_proxy", "node_extra_ca_certs"}, strings.ToLower(name)):
-			env = append(env, kv)
-		}
-	}
-	if h, err := os.UserHomeDir(); err == nil && !userconfig {
-		if rc := filepath.Join(h, npmrcFile); fileExists(rc) {
-			env = append(env, "npm_config_userconfig="+rc)
-		}
-	}
-	return env
-}
-
-func fileExists(name string) bool {
-	_, err := os.Stat(name)
-	return err == nil
-}
-
-// reasons turn npm's error codes into a first line that says what to do.
-var reasons = []struct {
-	pattern *regexp.Regexp
-	say     string
-}{
-	{regexp.MustCompile(`code E404[\s\S]*?404\s+(?:Not Found - GET \S+/)?'?((?:@[\w.-]+(?:/|%2[fF]))?[\w.-]+)(?:@[^' ]*)?'?`), "The package %s does not exist in the registry. Check its name in dependencies."},
-	{regexp.MustCompile(`No matching version found for (\S+?)\.?\n`), "No published version matches %s. Check the range in dependencies."},
-	{regexp.MustCompile(`code ERESOLVE[\s\S]*?Could not resolve dependency:\s*(?:npm (?:error|ERR!)\s*)*(.+)`), "The dependencies conflict with each other (%s). Choose versions whose peer dependencies agree."},
-	{regexp.MustCompile(`code EBADENGINE[\s\S]*?notsup Not compatible with your version of node/npm: (\S+)[\s\S]*?notsup Required: +\{"node":"([^"]*)"`), "The package %s needs Node %s, which this hub does not run. Choose another version of it."},
-	{regexp.MustCompile(`code (EBADENGINE)`), "A package does not support this version of Node (%s). Choose another version of it."},
-	{regexp.MustCompile(`code (ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ECONNRESET|ERR_SOCKET_TIMEOUT|EHOSTUNREACH|ENETUNREACH|E5\d\d)`), "The package registry could not be reached (%s). Try again, or check the hub's network."},
-	{regexp.MustCompile(`code (E401|E403)`), "The package registry did not let the hub in (%s). Its operator signs in with an .npmrc."},
-	{regexp.MustCompile(`code (ENOSPC)`), "The hub's disk is full (%s)."},
-	{regexp.MustCompile(`code (EINVALIDPACKAGENAME|EINVALIDTAGNAME|EUNSUPPORTEDPROTOCOL)`), "A name or range in dependencies is not valid (%s)."},
-	{regexp.MustCompile(`npm (?:error|ERR!) (?:code )?(.+)`), "npm failed: %s"},
-}
-
-func explain(output []byte) string {
-	for _, r := range reasons {
-		if m := r.pattern.FindSubmatch(output); m != nil {
-			var found []any
-			for _, part := range m[1:] {
-				found = append(found, bytes.TrimSpace(part))
-			}
-			return fmt.Sprintf(r.say, found...)
-		}
-	}
-	return "npm failed without saying why; see the log."
-}
-
-// tailBuffer keeps the last bytes written to it.
-type tailBuffer struct {
-	b     []byte
-	limit int
-}
-
-func (t *tailBuffer) Write(p []byte) (int, error) {
-	t.b = append(t.b, p...)
-	if n := len(t.b) - t.limit; n > 0 {
-		t.b = t.b[n:]
-	}
-	return len(p), nil
-}
-
-// lockedWriter makes writes from a command's two streams one at a time.
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
 }

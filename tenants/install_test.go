@@ -153,14 +153,14 @@ func TestAnUnreachableRegistryAndAWrongNodeAreToldApart(t *testing.T) {
 // Which of the operator's npm settings an install sees, and which not.
 func TestAnInstallSeesWherePackagesComeFromAndNoTokens(t *testing.T) {
 	home := t.TempDir()
-	if err := os.WriteFile(filepath.Join(home, ".npmrc"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	t.Setenv("HOME", home)
 	t.Setenv("NPM_CONFIG_REGISTRY", "http://registry.test/")
 	t.Setenv("npm_config__authToken", "hush")
 	t.Setenv("npm_config_cache", "/elsewhere")
-	r, _ := openRegistry(t, t.TempDir(), Config{Npm: program(t, "env"), Node: "/opt/node/bin/node"})
+	if err := os.WriteFile(filepath.Join(home, ".npmrc"), []byte("@acme:registry=http://acme.test/\n//acme.test/:_authToken=operators\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, _ := openRegistry(t, t.TempDir(), Config{Npm: program(t, "env; cat $npm_config_userconfig"), Node: "/opt/node/bin/node"})
 	env := func() string {
 		var log strings.Builder
 		if _, _, err := r.Publish(bg, acme(t, r), "f", Publication{Source: log.String() + t.Name(), Dependencies: map[string]string{"a": time.Now().String()}}, &log); err != nil {
@@ -169,7 +169,7 @@ func TestAnInstallSeesWherePackagesComeFromAndNoTokens(t *testing.T) {
 		return log.String()
 	}
 	seen := env()
-	for _, want := range []string{"npm_config_registry=http://registry.test/", "npm_config_userconfig=" + home + "/.npmrc", "PATH=/opt/node/bin:", "npm_config_cache=" + r.cacheDir("acme")} {
+	for _, want := range []string{"npm_config_registry=http://registry.test/", "\n@acme:registry=http://acme.test/\n//acme.test/:_authToken=operators\n", "PATH=/opt/node/bin:", "npm_config_cache=" + r.cacheDir("acme")} {
 		if !strings.Contains(seen, want) {
 			t.Errorf("no %s in\n%s", want, seen)
 		}
@@ -177,8 +177,12 @@ func TestAnInstallSeesWherePackagesComeFromAndNoTokens(t *testing.T) {
 	if strings.Contains(seen, "hush") || strings.Contains(seen, "/elsewhere") || strings.Contains(seen, "HOME="+home) {
 		t.Errorf("it sees\n%s", seen)
 	}
-	t.Setenv("NPM_CONFIG_USERCONFIG", "/own/npmrc")
-	if seen = env(); !strings.Contains(seen, "npm_config_userconfig=/own/npmrc") || strings.Contains(seen, home+"/.npmrc") {
+	own := filepath.Join(home, "own-npmrc")
+	if err := os.WriteFile(own, []byte("registry=http://own.test/\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("NPM_CONFIG_USERCONFIG", own)
+	if seen = env(); !strings.Contains(seen, "\nregistry=http://own.test/\n") || strings.Contains(seen, "acme.test") {
 		t.Errorf("it sees\n%s", seen)
 	}
 }

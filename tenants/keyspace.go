@@ -19,6 +19,7 @@ import (
 //	t/j/<tenant>/<kid>                             tokenKeyRecord
 //	t/x/<tenant>/<sha256 of what, hex>             revokedRecord: a token or a subject; goes after revocationsKept
 //	t/o/<tenant>/origins                           originsRecord
+//	t/p/<tenant>/packages                          packagesRecord
 const (
 	tenantsPrefix   = "t/t/"
 	keysPrefix      = "t/k/"
@@ -29,16 +30,21 @@ const (
 	tokenKeysPrefix = "t/j/"
 	revokedPrefix   = "t/x/"
 	originsPrefix   = "t/o/"
+
+	packageSettingsPrefix = "t/p/"
 )
 
 // tenantPrefixes lists where a tenant's functions, its data key and what it has for tokens are.
 func tenantPrefixes(tenant string) (prefixes []string) {
-	for _, p := range []string{functionsPrefix, versionsPrefix, logsPrefix, sealsPrefix, tokenKeysPrefix, revokedPrefix, originsPrefix} {
+	for _, p := range []string{functionsPrefix, versionsPrefix, logsPrefix, sealsPrefix, tokenKeysPrefix, revokedPrefix, originsPrefix, packageSettingsPrefix} {
 		prefixes = append(prefixes, p+tenant+"/")
 	}
 	return prefixes
 }
 
+func packagesSettingsKey(tenant string) []byte {
+	return []byte(packageSettingsPrefix + tenant + "/packages")
+}
 func tenantKey(tenant string) []byte       { return []byte(tenantsPrefix + tenant) }
 func keyKey(hash [32]byte) []byte          { return []byte(keysPrefix + hex.EncodeToString(hash[:])) }
 func functionKey(tenant, fn string) []byte { return []byte(functionsPrefix + tenant + "/" + fn) }

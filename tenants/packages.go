@@ -34,7 +34,7 @@ type packages struct {
 // after that it chooses anew.
 func (r *Registry) provide(ctx context.Context, t *Tenant, dir string, tr *tree, log io.Writer) (p packages, err error) {
 	p.end = func() {}
-	if p.key = r.packagesKey(tr); p.key != "" {
+	if p.key = r.packagesKey(t, tr); p.key != "" {
 		if p.end, err = t.packages.take(ctx, p.key); err != nil {
 			return p, err
 		}
@@ -47,7 +47,7 @@ func (r *Registry) provide(ctx context.Context, t *Tenant, dir string, tr *tree,
 		}
 	}
 	p.resolved = time.Now().UTC()
-	if err := r.install(ctx, t.name, dir, tr, log); err != nil {
+	if err := r.install(ctx, t, dir, tr, log); err != nil {
 		return p, err
 	}
 	crash.At(crash.InstallEnded)
@@ -68,13 +68,19 @@ var undecided = []string{"livefn", "scripts", "main", "module", "browser", "type
 // installScripts are the scripts of a function's own that an install runs.
 var installScripts = []string{"preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare"}
 
+// runsOwn says whether an install runs scripts of the function's own.
+func runsOwn(scripts map[string]string, tr *tree) bool {
+	_, gyp := tr.files["binding.gyp"] // npm builds it without being told
+	return gyp || slices.ContainsFunc(installScripts, func(name string) bool { return scripts[name] != "" })
+}
+
 // plainRange is a range, a tag or an alias of a package in a registry; anything else is a place, and what is
 // there may change.
 var plainRange = regexp.MustCompile(`^(npm:(@[\w.-]+/)?[\w.-]+@)?[\w.*|<>=~^+ -]*$`)
 
 // packagesKey gives a hash of all that decides what npm installs for a tree: equal keys, equal packages. ""
 // if more than this decides, such as files of its own.
-func (r *Registry) packagesKey(tr *tree) string {
+func (r *Registry) packagesKey(t *Tenant, tr *tree) string {
 	var fields map[string]any
 	var m struct {
 		Scripts          map[string]string `json:"scripts"`
@@ -94,22 +100,20 @@ func (r *Registry) packagesKey(tr *tree) string {
 			}
 		}
 	}
-	if r.cfg.AllowScripts {
-		_, gyp := tr.files["binding.gyp"] // npm builds it without being told
-		if gyp || slices.ContainsFunc(installScripts, func(name string) bool { return m.Scripts[name] != "" }) {
-			return ""
-		}
+	scripts := r.runsScripts(t)
+	if scripts && runsOwn(m.Scripts, tr) {
+		return ""
 	}
 	for _, name := range undecided {
 		delete(fields, name)
 	}
 	h := sha256.New()
 	err := json.NewEncoder(h).Encode(struct {
-		Package                 map[string]any
-		Lock, Shrinkwrap, Npmrc []byte
-		Scripts                 bool
-		Node, Platform          string
-	}{fields, tr.files[lockFile], tr.files[shrinkwrap], safeOptions(tr.files[npmrcFile]), r.cfg.AllowScripts, r.cfg.Node, runtime.GOOS + "/" + runtime.GOARCH})
+		Package                    map[string]any
+		Lock, Shrinkwrap, Npmrc    []byte
+		Scripts                    bool
+		Registries, Node, Platform string
+	}{fields, tr.files[lockFile], tr.files[shrinkwrap], safeOptions(tr.files[npmrcFile]), scripts, string(t.Packages().npmrc(false)), r.cfg.Node, runtime.GOOS + "/" + runtime.GOARCH})
 	if err != nil {
 		return ""
 	}

@@ -62,6 +62,20 @@ func contents(t *testing.T, dir string) map[string]string {
 	return all
 }
 
+// otherNode is node under another name.
+func otherNode(t *testing.T) string {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(t.TempDir(), "node")
+	if err := os.Symlink(node, other); err != nil {
+		t.Fatal(err)
+	}
+	return other
+}
+
 func sameFile(t *testing.T, a, b string) bool {
 	t.Helper()
 	ia, err := os.Stat(a)
@@ -171,7 +185,7 @@ func TestALockFileGivesTheSameTreeAnywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	files["more.js"] = []byte("2")
-	second.cfg.Node = "/another/node" // so that the tree of f is not taken over
+	second.cfg.Node = otherNode(t) // so that the tree of f is not taken over
 	if w := publish(t, second, "offline", Publication{Files: files}); !reflect.DeepEqual(contents(t, v.Dir+"/node_modules"), contents(t, w.Dir+"/node_modules")) {
 		t.Errorf("without a network: %v", contents(t, w.Dir))
 	}
@@ -223,7 +237,7 @@ func TestPackagesFromElsewhereAreNotTakenOver(t *testing.T) {
 		for _, name := range more {
 			files[name] = []byte(name)
 		}
-		return r.packagesKey(&tree{files: files})
+		return r.packagesKey(newTenant("acme", tenantRecord{}, Limits{}), &tree{files: files})
 	}
 	plain := key(`{"dependencies":{"a":"^1.2.3 || >=3 <4","b":"npm:@x/y@~1","c":"latest","d":"*","e":""}}`)
 	if plain == "" || plain != key(`{"description":"?","livefn":{"timeout":1},"scripts":{"test":"x"},"dependencies":{"e":"","d":"*","c":"latest","a":"^1.2.3 || >=3 <4","b":"npm:@x/y@~1"}}`) {

@@ -17,30 +17,35 @@ import (
 	"github.com/puzpuzpuz/xsync/v3"
 
 	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/sandbox"
 	"github.com/livefn/livefn/internal/store"
 )
 
 // Config sets the registry up. Zero values are the defaults given beside the fields.
 type Config struct {
-	Dir            string        // folder of the versions' files
-	Node           string        // program that npm and packages' scripts find as node: the first in PATH
-	Npm            string        // program that installs packages: npm
-	AdminKey       string        // the operator's key; "": there is none
-	AllowScripts   bool          // run packages' lifecycle scripts on install
-	InstallTimeout time.Duration // 5 min
-	ResolveAgain   time.Duration // how long versions chosen without a lock file are taken over: 10 min
-	MaxFiles       int           // files of a version: 2,000
-	MaxFileSize    int           // bytes of one: 32 MiB
-	MaxTreeSize    int           // bytes of all: 64 MiB
-	MaxLog         int           // bytes kept of an install's log: 256 KiB
-	Limits         Limits        // of a tenant that was not given its own; DefaultLimits is where to begin
-	MaxToken       int           // bytes of a token: 8 KiB
-	MaxTokenTTL    time.Duration // how long a token may live: 24 h; 30 d at most
-	TokenLeeway    time.Duration // how far apart the clocks of who signs tokens and the hub may be: 5 s
-	TokenCache     int           // tokens that are remembered once they were verified: 16,384
-	MaxTokenKeys   int           // keys for tokens of one tenant: 32
-	MaxRevoked     int           // revocations of one tenant that are kept: 100,000
-	MaxOrigins     int           // origins of one tenant's pages: 100
+	Dir            string         // folder of the versions' files
+	Node           string         // program that npm and packages' scripts find as node: the first in PATH
+	Npm            string         // program that installs packages: npm
+	AdminKey       string         // the operator's key; "": there is none
+	AllowScripts   bool           // run packages' lifecycle scripts on install where a tenant says nothing, and without walls
+	Walls          *sandbox.Walls // around installs; nil: none
+	InstallTimeout time.Duration  // 5 min
+	InstallMemory  int64          // bytes in use by one at once: 2 GiB
+	InstallDisk    int64          // bytes that one may leave in files: 2 GiB
+	InstallOutput  int            // bytes that one may print: 16 MiB
+	ResolveAgain   time.Duration  // how long versions chosen without a lock file are taken over: 10 min
+	MaxFiles       int            // files of a version: 2,000
+	MaxFileSize    int            // bytes of one: 32 MiB
+	MaxTreeSize    int            // bytes of all: 64 MiB
+	MaxLog         int            // bytes kept of an install's log: 256 KiB
+	Limits         Limits         // of a tenant that was not given its own; DefaultLimits is where to begin
+	MaxToken       int            // bytes of a token: 8 KiB
+	MaxTokenTTL    time.Duration  // how long a token may live: 24 h; 30 d at most
+	TokenLeeway    time.Duration  // how far apart the clocks of who signs tokens and the hub may be: 5 s
+	TokenCache     int            // tokens that are remembered once they were verified: 16,384
+	MaxTokenKeys   int            // keys for tokens of one tenant: 32
+	MaxRevoked     int            // revocations of one tenant that are kept: 100,000
+	MaxOrigins     int            // origins of one tenant's pages: 100
 
 	SecretKey        MasterKey    // wraps what is secret; none: one that is made in SecretFile when it is needed
 	FormerSecretKeys []MasterKey  // what they wrap is wrapped anew at Open
@@ -52,6 +57,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Npm = cmp.Or(c.Npm, "npm")
 	c.InstallTimeout = cmp.Or(c.InstallTimeout, 5*time.Minute)
+	c.InstallMemory = cmp.Or(c.InstallMemory, 2<<30)
+	c.InstallDisk = cmp.Or(c.InstallDisk, 2<<30)
+	c.InstallOutput = cmp.Or(c.InstallOutput, 16<<20)
 	c.ResolveAgain = cmp.Or(c.ResolveAgain, 10*time.Minute)
 	c.MaxFiles = cmp.Or(c.MaxFiles, 2_000)
 	c.MaxFileSize = cmp.Or(c.MaxFileSize, 32<<20)
@@ -183,7 +191,7 @@ func (r *Registry) load() error {
 	}); err != nil {
 		return err
 	}
-	for _, load := range []func() error{r.loadSeals, r.loadTokenKeys, r.loadRevoked, r.loadOrigins} {
+	for _, load := range []func() error{r.loadSeals, r.loadTokenKeys, r.loadRevoked, r.loadOrigins, r.loadPackages} {
 		if err := load(); err != nil {
 			return err
 		}

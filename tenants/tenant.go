@@ -22,6 +22,9 @@ type Tenant struct {
 
 	packages turns // publishes that want the same packages
 
+	settingPackages sync.Mutex                      // held while packageSettings are read, written and shown
+	packageSettings atomic.Pointer[PackageSettings] // nil: the hub's defaults
+
 	mu         sync.Mutex               // guards publishing, records, own, and changes of functions
 	publishing map[string]chan struct{} // by function: holds a token while one is published
 	records    map[string]functionRecord

@@ -36,7 +36,7 @@ type ServeCmd struct {
 	BridgesMax    int    `help:"Node processes for each tenant, as many as its load asks for." default:"4" env:"LIVEFN_BRIDGES_MAX"`
 	Isolation     string `help:"Walls around functions: bwrap; auto, where they can be built; or none, for code that you trust." default:"bwrap" enum:"bwrap,auto,none" env:"LIVEFN_ISOLATION"`
 	Network       string `help:"Network of functions behind walls: full, or none." default:"full" enum:"full,none" env:"LIVEFN_NETWORK"`
-	AllowScripts  bool   `help:"Run packages' lifecycle scripts on install; installs are not behind walls yet." env:"LIVEFN_ALLOW_SCRIPTS"`
+	AllowScripts  bool   `help:"Run packages' lifecycle scripts on install where a tenant does not say, and where there are no walls." env:"LIVEFN_ALLOW_SCRIPTS"`
 	MinFree       string `help:"Room on the disk below which durable work is refused." default:"256MiB" env:"LIVEFN_MIN_FREE"`
 	DrainTimeout  string `help:"How long a stop waits for executions to pause or end; a second signal ends the hub at once." default:"30s" env:"LIVEFN_DRAIN_TIMEOUT"`
 	KeepEnded     string `help:"How long ended durable executions are kept; 0: for ever." default:"7d" env:"LIVEFN_KEEP_ENDED"`
@@ -122,7 +122,7 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 		return fmt.Errorf("find node: %w", err)
 	}
 	owned := tenants.Config{
-		Dir: filepath.Join(c.Data, functionsDir), Node: node, Npm: c.Npm, AdminKey: c.AdminKey, AllowScripts: c.AllowScripts, Log: log,
+		Dir: filepath.Join(c.Data, functionsDir), Node: node, Npm: c.Npm, AdminKey: c.AdminKey, AllowScripts: c.AllowScripts, Walls: walls, Log: log,
 	}
 	if err := c.secrets(&owned); err != nil {
 		return err
