@@ -26,8 +26,8 @@ type Cmd struct {
 	info *os.File   // where bubblewrap tells the number of its child; nil: there are no walls
 	ours []*os.File // given to the process and closed after the start
 
-	number atomic.Int64 // of the program, once it is known
-	init   *os.Process  // the first process of the pid namespace: all in it end with it
+	number atomic.Int64               // of the program, once it is known
+	init   atomic.Pointer[os.Process] // the first process of the pid namespace: all in it end with it; Kill may come before it is known
 	killed sync.Once
 }
 
@@ -71,7 +71,8 @@ func (c *Cmd) Start() error {
 		return fmt.Errorf("read what bubblewrap started: %w", err)
 	}
 	if info.Child > 0 { // else it failed, says why on stderr, and Wait tells
-		c.init, _ = os.FindProcess(info.Child) // by a pidfd: the number may be another's later
+		init, _ := os.FindProcess(info.Child) // by a pidfd: the number may be another's later
+		c.init.Store(init)
 	}
 	return nil
 }
@@ -88,7 +89,7 @@ func (c *Cmd) Run() error {
 // Wait may have come back, and the number be another process's.
 func (c *Cmd) Kill() {
 	c.killed.Do(func() {
-		if c.init != nil && c.init.Kill() == nil {
+		if init := c.init.Load(); init != nil && init.Kill() == nil {
 			return // bubblewrap ends once the namespace is empty, and Wait comes back then
 		}
 		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL) // an error says that it is dead already
@@ -98,20 +99,21 @@ func (c *Cmd) Kill() {
 // PID gives the number by which the machine knows the program, once it runs; before, that of the
 // process from which it will come.
 func (c *Cmd) PID() int {
-	if c.init == nil {
+	init := c.init.Load()
+	if init == nil {
 		return c.Process.Pid
 	}
 	if n := c.number.Load(); n != 0 {
 		return int(n)
 	}
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", c.init.Pid, c.init.Pid))
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", init.Pid, init.Pid))
 	if err != nil {
-		return c.init.Pid
+		return init.Pid
 	}
 	first, _, _ := strings.Cut(string(children), " ") // the oldest
 	n, err := strconv.Atoi(first)
 	if err != nil {
-		return c.init.Pid
+		return init.Pid
 	}
 	c.number.Store(int64(n))
 	return n
