@@ -91,7 +91,7 @@ func safely(s *Server, f func() (any, error)) (v any, err error) {
 
 // request reads what invoke and start have in common into s.req; it points into the message.
 func (s *Session) request(p *params) *hub.Request {
-	s.req = hub.Request{
+	*s.req = hub.Request{
 		Function: borrow(p.need("function")),
 		Args:     p.raw("args"),
 		Key:      string(p.text("key")),
@@ -99,7 +99,7 @@ func (s *Session) request(p *params) *hub.Request {
 	if len(s.req.Args) == 0 {
 		s.req.Encoding = nodebridge.Nothing
 	}
-	return &s.req
+	return s.req
 }
 
 func (s *Session) invoke(r *rpcRequest, c *call) {
@@ -118,7 +118,7 @@ func (s *Session) invoke(r *rpcRequest, c *call) {
 	if _, err := s.srv.hub.Invoke(s.caller.Load().Tenant, req, c); err != nil {
 		c.fail(err, &s.batch)
 	}
-	s.req = hub.Request{}
+	*req = hub.Request{}
 }
 
 func (s *Session) start(r *rpcRequest, c *call) {

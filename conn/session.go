@@ -29,11 +29,11 @@ type Session struct {
 	ending  atomic.Bool            // a close was sent: what comes in is thrown away
 	leaving atomic.Bool            // the hub drains: closed once no call is under way
 	batch   nodebridge.Batch       // of the reading goroutine; flushed before it waits
-	req     hub.Request            // of the reading goroutine, while it calls the hub
+	req     *hub.Request           // of the reading goroutine: for what the message asks of the hub; nil between messages
 	shown   *hub.Member            // of the reading goroutine: who presence shows; nil until it subscribed
 
 	mu    sync.Mutex // guards all below
-	subs  map[string]*sink
+	subs  []*sink    // a slice: most sessions have one
 	subNo int
 	timer *time.Timer // ends who does not sign in, or does not answer a close
 	over  bool        // the session has ended
@@ -108,6 +108,8 @@ func brokeProtocol(err error) bool {
 
 // message does what a message asks for.
 func (s *Session) message(in *inbox) {
+	s.req = &in.req
+	defer func() { s.req = nil }()
 	var isBatch, ok bool
 	var total int
 	in.reqs, isBatch, total, ok = decodeRPC(in.msg, in.reqs[:0], s.srv.cfg.MaxBatch)
@@ -250,6 +252,7 @@ func (s *Session) abort() { s.close(CloseRestart) }
 type inbox struct {
 	msg  []byte
 	reqs []rpcRequest
+	req  hub.Request
 }
 
 var inboxes = sync.Pool{New: func() any { return &inbox{msg: make([]byte, 0, 4<<10), reqs: make([]rpcRequest, 0, 1)} }}

@@ -399,7 +399,7 @@ func TestASocketsSubscriptionsEndWithIt(t *testing.T) {
 	c.ask(`{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"pattern":">"}}`)
 	s := f.srv.live.list()[0].(*Session)
 	s.mu.Lock()
-	sub := s.subs["s1"].sub
+	sub := s.subs[0].sub
 	s.mu.Unlock()
 	_ = c.Close()
 	f.stop()

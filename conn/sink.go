@@ -3,6 +3,7 @@ package conn
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -134,22 +135,43 @@ func (s *Session) addSink(c *call) (*sink, error) {
 	if len(s.subs) >= s.srv.cfg.MaxSubs {
 		return nil, fault.New(fault.Overloaded, "This connection has %d subscriptions, which is its limit.", len(s.subs))
 	}
-	if s.subs == nil {
-		s.subs = map[string]*sink{}
+	k := &sink{s: s, answer: c}
+	if s.subNo < len(firstSubs) {
+		k.name, k.head = firstSubs[s.subNo].name, firstSubs[s.subNo].head
+	} else {
+		k.name, k.head = subName(s.subNo)
 	}
 	s.subNo++
-	name := "s" + strconv.Itoa(s.subNo)
-	k := &sink{s: s, head: eventHead("subscription", strconv.AppendQuote(nil, name)), name: name, answer: c}
-	s.subs[name] = k
+	s.subs = append(s.subs, k)
 	return k, nil
+}
+
+// firstSubs are the names of a session's first subscriptions, and their heads: all sessions share them.
+var firstSubs = func() (list [8]struct {
+	name string
+	head []byte
+}) {
+	for i := range list {
+		list[i].name, list[i].head = subName(i)
+	}
+	return list
+}()
+
+func subName(no int) (name string, head []byte) {
+	name = "s" + strconv.Itoa(no+1)
+	return name, eventHead("subscription", strconv.AppendQuote(nil, name))
 }
 
 // forget takes a subscription off the session's list and gives it.
 func (s *Session) forget(name string) *sink {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k := s.subs[name]
-	delete(s.subs, name)
+	i := slices.IndexFunc(s.subs, func(k *sink) bool { return k.name == name })
+	if i < 0 {
+		return nil
+	}
+	k := s.subs[i]
+	s.subs = slices.Delete(s.subs, i, i+1)
 	return k
 }
 

@@ -182,8 +182,9 @@ func (w *upgradeWriter) Header() http.Header         { return w.header }
 func (w *upgradeWriter) WriteHeader(int)             {}                     // 101, for which Hijack comes next
 func (w *upgradeWriter) Write(p []byte) (int, error) { return len(p), nil } // an error; the handshake was checked before
 
-// upgradeBuffer is the size of coder's buffers: control frames fit.
-const upgradeBuffer = 512
+// headBuffer is what coder/websocket reads into to see a frame's head; it reads payloads past it, and the socket below
+// reads in large chunks. Each connection has one as long as it lives.
+const headBuffer = 64
 
 // controlBuffer holds what coder/websocket writes by itself: control frames. Messages go past it (outbox.go).
 const controlBuffer = 160
@@ -201,7 +202,7 @@ func (w *upgradeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if _, err := w.conn.sock.Write([]byte(b.String())); err != nil {
 		return nil, nil, err
 	}
-	rw := bufio.NewReadWriter(bufio.NewReaderSize(w.conn, upgradeBuffer), bufio.NewWriterSize(w.conn, controlBuffer))
+	rw := bufio.NewReadWriter(bufio.NewReaderSize(w.conn, headBuffer), bufio.NewWriterSize(w.conn, controlBuffer))
 	return w.conn, rw, w.conn.sock.SetWriteDeadline(time.Time{})
 }
 

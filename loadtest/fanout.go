@@ -226,13 +226,9 @@ func (a *audience) join(ctx context.Context, p *peer, n int) error {
 	dials, ctx := errgroup.WithContext(ctx)
 	dials.SetLimit(64)
 	for i := range a.conns {
-		dials.Go(func() error {
-			c, err := (&net.Dialer{}).DialContext(ctx, "tcp", t.addr)
-			if err != nil {
-				return err
-			}
-			a.conns[i] = c
-			return greet(c, t, path, p.key, says, answer)
+		dials.Go(func() (err error) {
+			a.conns[i], err = arrive(ctx, &net.Dialer{}, t, path, p.key, says, answer)
+			return err
 		})
 	}
 	if err := dials.Wait(); err != nil {
@@ -243,6 +239,37 @@ func (a *audience) join(ctx context.Context, p *peer, n int) error {
 	}
 	return nil
 }
+
+// perAddress is how many connections come from one source address: the kernel finds a free port quickly
+// only while half of the range is free.
+const perAddress = 10_000
+
+// arrive connects a subscriber, also to a hub that says to come later.
+func arrive(ctx context.Context, from *net.Dialer, t target, path, key string, says []string, answer string) (net.Conn, error) {
+	for {
+		c, err := from.DialContext(ctx, "tcp", t.addr)
+		if err != nil {
+			return nil, err
+		}
+		err = greet(c, t, path, key, says, answer)
+		if err == nil {
+			return c, nil
+		}
+		_ = c.Close()
+		busy, ok := errors.AsType[*errBusy](err)
+		if !ok {
+			return nil, err
+		}
+		if err := pause(ctx, busy.after); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// errBusy is a hub's closing.
+type errBusy struct{ after time.Duration }
+
+func (e *errBusy) Error() string { return fmt.Sprintf("the hub is busy for %s", e.after) }
 
 // greet makes a WebSocket of c, says what a subscriber says, and reads up to the answer.
 func greet(c net.Conn, t target, path, key string, says []string, answer string) error {
@@ -260,6 +287,9 @@ func greet(c net.Conn, t target, path, key string, says []string, answer string)
 	buf := make([]byte, 4096)
 	n := copy(buf, early)
 	for !bytes.Contains(buf[:n], []byte(answer)) {
+		if ms := numberIn(buf[:n], `"after":`); ms >= 0 {
+			return &errBusy{time.Duration(ms) * time.Millisecond}
+		}
 		if n == len(buf) {
 			return errors.New("the server does not answer the subscription")
 		}

@@ -13,6 +13,7 @@ import (
 type Idle struct {
 	Livefn, Node string
 	Connections  int
+	Network      int
 	Settle       time.Duration
 	Log          io.Writer
 }

@@ -167,19 +167,21 @@ func (c *loadFanOutCmd) Run(ctx context.Context, s *session) error {
 }
 
 type loadIdleCmd struct {
-	Connections int    `help:"Connections; the limit on open files bounds them." default:"10000"`
-	Node        string `help:"The node program." default:"node" env:"LIVEFN_NODE"`
+	Connections int           `help:"Connections. What the limit on open files does not let one hub have is shared among several." default:"10000"`
+	Network     int           `help:"Their addresses are 127.0.NETWORK.2 and on." default:"0" hidden:""`
+	Settle      time.Duration `help:"From the last connection to the measurement." default:"30s"`
+	Node        string        `help:"The node program." default:"node" env:"LIVEFN_NODE"`
 }
 
 func (c *loadIdleCmd) Run(ctx context.Context, s *session) error {
-	if c.Connections < 1 {
-		return wrongUsage("connections must be above zero")
+	if c.Connections < 1 || c.Network < 0 || c.Network > 255 || c.Settle <= 0 {
+		return wrongUsage("connections and settle must be above zero, and network a number of an address")
 	}
 	program, err := itself()
 	if err != nil {
 		return err
 	}
-	figures, err := loadtest.Idle{Livefn: program, Node: c.Node, Connections: c.Connections, Log: s.note}.Run(ctx)
+	figures, err := loadtest.Idle{Livefn: program, Node: c.Node, Connections: c.Connections, Network: c.Network, Settle: c.Settle, Log: s.note}.Run(ctx)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,22 @@ import (
 	"testing"
 )
 
+func TestIdleConnectionsAreMeasured(t *testing.T) {
+	cmd := exec.Command(program, "load", "idle", "--connections", "60", "--settle", "100ms", "--json")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var got struct {
+		Connections, Hubs int
+		PerSecond         float64
+	}
+	if err := json.Unmarshal(out, &got); err != nil || got.Connections != 60 || got.Hubs != 1 || got.PerSecond <= 0 {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
 // The load test keeps account of each client's offsets: dropped at once, all come back, and nobody misses an event
 // or has one twice.
 func TestClientsThatAreDroppedAtOnceComeBackWhole(t *testing.T) {
