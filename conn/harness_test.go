@@ -335,3 +335,11 @@ func (c *socketClient) closed() CloseCode {
 		}
 	}
 }
+
+func (b *bridges) Bridges(tenant string) []nodebridge.BridgeInfo {
+	return []nodebridge.BridgeInfo{{Tenant: tenant}}
+}
+func (b *bridges) Ended(string) []nodebridge.EndedBridge { return []nodebridge.EndedBridge{} }
+func (b *bridges) Pools() []nodebridge.PoolInfo {
+	return []nodebridge.PoolInfo{{Tenant: "acme", Bridges: map[string]int{"running": 2}, Calls: 9, Ended: map[string]uint64{"died": 3}}}
+}

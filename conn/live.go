@@ -67,6 +67,18 @@ func (l *liveSet) list() []live {
 	return list
 }
 
+// count gives how many sessions and how many event streams there are.
+func (l *liveSet) count() (sessions, streams int) {
+	for _, v := range l.list() {
+		if _, is := v.(*eventStream); is {
+			streams++
+		} else {
+			sessions++
+		}
+	}
+	return sessions, streams
+}
+
 // close refuses new ones and gives those that are there.
 func (l *liveSet) close() []live {
 	l.mu.Lock()

@@ -63,6 +63,7 @@ func (s *Server) table() []route {
 	on("POST", "/v1/functions/{function}/aliases/{alias}/rollback", s.rollbackAlias)
 
 	on("GET", "/v1/limits", s.getLimits)
+	on("GET", "/v1/bridges", s.listBridges)
 
 	on("GET", "/v1/triggers", s.listTriggers)
 	on("PUT", "/v1/triggers/{trigger}", s.setTrigger)
@@ -96,6 +97,7 @@ func (s *Server) table() []route {
 	on("GET", "/v1/ws", s.upgrade)
 	on("GET", "/healthz", s.healthz)
 	on("GET", "/readyz", s.readyz)
+	on("GET", "/metrics", s.metrics)
 	on("GET", "/", s.asset)
 	on("GET", "/dashboard/{…}", s.asset)
 	on("GET", "/sdk/{…}", s.asset)

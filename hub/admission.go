@@ -12,7 +12,8 @@ import (
 // admission is what decides whether a tenant's next call or start is let in. It takes no lock: it is on the
 // way of every call.
 type admission struct {
-	rate rate
+	rate    rate
+	refused atomic.Uint64 // for the rate
 }
 
 // admit counts a call or start that comes from outside. What runs may call others without being counted: it
@@ -22,6 +23,7 @@ func (a *admission) admit(l *tenants.Limits) error {
 		return nil
 	}
 	if wait := a.rate.take(time.Now(), l.CallRate, l.CallBurst); wait > 0 {
+		a.refused.Add(1)
 		return &fault.Fault{Code: fault.RateLimited, RetryAfter: wait,
 			Detail: "More calls came than the tenant may make (callRate). Wait for Retry-After."}
 	}

@@ -143,3 +143,7 @@ func BenchmarkFanOut(b *testing.B) {
 		}
 	}
 }
+
+func (e *echoing) Bridges(string) []nodebridge.BridgeInfo { return []nodebridge.BridgeInfo{} }
+func (e *echoing) Ended(string) []nodebridge.EndedBridge  { return []nodebridge.EndedBridge{} }
+func (e *echoing) Pools() []nodebridge.PoolInfo           { return nil }

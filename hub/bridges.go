@@ -18,6 +18,11 @@ type Bridges interface {
 	Unload(tenant string, m *nodebridge.Module)
 	// Limit bounds what a tenant may take, from now on.
 	Limit(tenant string, l nodebridge.Limits)
+	// Bridges lists the Node processes of a tenant, Ended those that ended last; "" for all tenants.
+	Bridges(tenant string) []nodebridge.BridgeInfo
+	Ended(tenant string) []nodebridge.EndedBridge
+	// Pools sums each tenant's processes up.
+	Pools() []nodebridge.PoolInfo
 	// Remove ends all bridges of a tenant.
 	Remove(tenant string)
 }

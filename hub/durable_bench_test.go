@@ -213,3 +213,7 @@ func memory() int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc) //nolint:gosec // far below
 }
+
+func (a *acting) Bridges(string) []nodebridge.BridgeInfo { return []nodebridge.BridgeInfo{} }
+func (a *acting) Ended(string) []nodebridge.EndedBridge  { return []nodebridge.EndedBridge{} }
+func (a *acting) Pools() []nodebridge.PoolInfo           { return nil }

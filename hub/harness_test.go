@@ -339,3 +339,7 @@ func (w *watcher) until(t testing.TB, typ string) (types []string) {
 		}
 	}
 }
+
+func (s *scripted) Bridges(string) []nodebridge.BridgeInfo { return []nodebridge.BridgeInfo{} }
+func (s *scripted) Ended(string) []nodebridge.EndedBridge  { return []nodebridge.EndedBridge{} }
+func (s *scripted) Pools() []nodebridge.PoolInfo           { return nil }

@@ -384,3 +384,10 @@ const maxGhosts = 10_000
 
 // never is a number that no event has.
 const never = math.MaxUint64
+
+// sizes gives the number of streams, and the bytes of events in memory.
+func (j *journal) sizes() (streams, bytes int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.streams), j.bytes
+}

@@ -214,12 +214,3 @@ func (b *Bridge) unlockAndWake() {
 		b.wake <- struct{}{} // has room: awake is false only after the writer took the element before
 	}
 }
-
-// info is the bridge as operators see it; the bridge must be ready.
-func (b *Bridge) info() BridgeInfo {
-	b.mu.Lock()
-	total := b.total
-	b.mu.Unlock()
-	return BridgeInfo{Tenant: b.tenant, PID: b.p.pid(), Node: b.node, StartedAt: b.started,
-		InFlight: int(b.inFlight.Load()), Calls: total, LoopDelay: b.loopDelay(), Restarts: b.restarts}
-}

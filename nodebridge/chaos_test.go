@@ -91,7 +91,7 @@ func TestEveryCallIsAnsweredOnceWhateverBefallsItsProcess(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(seed, 1000))
 	pick := func() int {
-		live := f.Bridges()
+		live := f.Bridges("")
 		if len(live) == 0 {
 			return 0
 		}

@@ -210,7 +210,7 @@ func TestNobodyEscapes(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, "the neighbour", invokeAs[string](t, f, calm, `["look"]`), "[true,true,0,0]")
-	pid := f.Bridges()[0].PID
+	pid := f.Bridges("")[0].PID
 	values, err := json.Marshal(map[string]any{"HUB": os.Getpid(), "NEIGHBOUR": pid, "VICTIM": victim.Process.Pid,
 		"DATA": data, "OUTSIDE": outside, "PORT": port.Addr().(*net.TCPAddr).Port})
 	if err != nil {
@@ -249,7 +249,7 @@ func TestNobodyEscapes(t *testing.T) {
 var mistake = regexp.MustCompile(`"name":"(Reference|Type|Syntax)Error"`)
 
 func neighbourOf(f *Fleet) int {
-	for _, b := range f.Bridges() {
+	for _, b := range f.Bridges("") {
 		if b.Tenant == "zeta" {
 			return b.PID
 		}

@@ -1,14 +1,11 @@
 package nodebridge
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
-	"time"
 
 	"github.com/puzpuzpuz/xsync/v3"
 	"golang.org/x/sync/errgroup"
@@ -187,31 +184,4 @@ func (f *Fleet) Remove(tenant string) {
 	if p, ok := f.pools.LoadAndDelete(tenant); ok {
 		close(p.stop)
 	}
-}
-
-// Bridges lists the live processes, by tenant and start.
-func (f *Fleet) Bridges() []BridgeInfo {
-	list := []BridgeInfo{}
-	f.pools.Range(func(_ string, p *Pool) bool {
-		for _, b := range p.all() {
-			list = append(list, b.info())
-		}
-		return true
-	})
-	slices.SortFunc(list, func(a, b BridgeInfo) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), a.StartedAt.Compare(b.StartedAt))
-	})
-	return list
-}
-
-// BridgeInfo is a live process as operators see it.
-type BridgeInfo struct {
-	Tenant    string    `json:"tenant"`
-	PID       int       `json:"pid"`
-	Node      string    `json:"node"` // its version
-	StartedAt time.Time `json:"startedAt"`
-	InFlight  int       `json:"inFlight"`
-	Calls     uint64    `json:"calls"`     // since it started
-	LoopDelay float64   `json:"loopDelay"` // milliseconds that the event loop took for the last ping, or takes by now
-	Restarts  int       `json:"restarts"`  // processes that died in its place before it
 }

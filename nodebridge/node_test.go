@@ -65,7 +65,7 @@ func TestAKilledNodeLosesItsCallsAtOnceAndTheNextIsServed(t *testing.T) {
 		hanging = append(hanging, begin(t, f, m, "0"))
 	}
 	check(t, "behind them", invoke(t, f, m, "1"), "Result 1") // so they were read: what was not would be Unstarted
-	pid := f.Bridges()[0].PID
+	pid := f.Bridges("")[0].PID
 	killed := time.Now()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -76,8 +76,8 @@ func TestAKilledNodeLosesItsCallsAtOnceAndTheNextIsServed(t *testing.T) {
 	lost := time.Since(killed)
 	check(t, "next", invoke(t, f, m, "2"), "Result 2")
 	t.Logf("1000 calls lost in %v, next call served after %v", lost, time.Since(killed))
-	check(t, "restarts", f.Bridges()[0].Restarts, 1)
-	if f.Bridges()[0].PID == pid {
+	check(t, "restarts", f.Bridges("")[0].Restarts, 1)
+	if f.Bridges("")[0].PID == pid {
 		t.Error("the same process")
 	}
 }
@@ -114,7 +114,7 @@ func TestAFunctionThatMisbehavesHarmsOnlyItself(t *testing.T) {
 			t.Errorf("after one that %s: %s", c.name, got)
 		}
 	}
-	check(t, "restarts", f.Bridges()[0].Restarts, 0)
+	check(t, "restarts", f.Bridges("")[0].Restarts, 0)
 	check(t, "send", other.Send(0, "go", []byte("6")), nil)
 	check(t, "one that ran all the time", other.wait(), "Result 6")
 	check(t, "a raw line", strings.HasSuffix(<-lines, "raw"), true)
@@ -219,7 +219,7 @@ func TestManyTenantsAndLargeMessagesAtOnce(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	check(t, "bridges", len(f.Bridges()), 2)
+	check(t, "bridges", len(f.Bridges("")), 2)
 }
 
 func TestAFleetThatEndsWhileItsProcessesStartLeavesNone(t *testing.T) {

@@ -52,7 +52,7 @@ func hubThatDies(dir string, walls bool) {
 		<-seen
 		a.mu.Lock()
 	}
-	fmt.Println(f.Bridges()[0].PID)
+	fmt.Println(f.Bridges("")[0].PID)
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}
 }

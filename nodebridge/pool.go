@@ -31,7 +31,10 @@ type Pool struct {
 	wanted  int        // places that there are to be
 	retired []*Bridge  // that end when their calls have
 	scaler  scaler
-	called  uint64 // calls that the bridges had taken at the last look
+	ends    []EndedBridge     // the last ones
+	endings map[string]uint64 // how many ended, by code
+	past    uint64            // calls of bridges that ended
+	called  uint64            // calls that the bridges had taken at the last look
 	waiting waitingCalls
 	cause   error         // why there is no live bridge, as far as known
 	ended   bool          // nothing is accepted any more
@@ -40,7 +43,7 @@ type Pool struct {
 }
 
 func newPool(tenant string, f *Fleet) *Pool {
-	p := &Pool{tenant: tenant, fleet: f, stop: make(chan struct{}), waiting: newWaitingCalls(),
+	p := &Pool{tenant: tenant, fleet: f, stop: make(chan struct{}), waiting: newWaitingCalls(), endings: map[string]uint64{},
 		changed: make(chan struct{}), expires: make(chan struct{}, 1), resize: make(chan struct{}, 1)}
 	p.limits.Store(f.limitsOf(tenant))
 	p.want(max(1, p.limits.Load().MinBridges)) // somebody came
@@ -150,7 +153,7 @@ func (p *Pool) runBridge(ctx context.Context, died int) (lived time.Duration, st
 		since = time.Now()
 		p.add(b)
 	})
-	stays = p.remove(b, err)
+	stays = p.remove(b, err, ctx.Err() != nil)
 	if ctx.Err() == nil {
 		p.fleet.tell(p.tenant, process.pid(), "exit", err.Error())
 	}
@@ -192,9 +195,10 @@ func (p *Pool) addLocked(b *Bridge) {
 }
 
 // remove forgets a bridge that has ended, and says whether it still had its place.
-func (p *Pool) remove(b *Bridge, cause error) (stays bool) {
+func (p *Pool) remove(b *Bridge, cause error, stopped bool) (stays bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.noteEndLocked(b, cause, stopped)
 	if i := slices.Index(p.retired, b); i >= 0 {
 		p.retired = slices.Delete(p.retired, i, i+1)
 		return false

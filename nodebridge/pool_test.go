@@ -32,10 +32,10 @@ func waits(f *Fleet) int {
 func TestAFunctionsConcurrencyHoldsInEachBridge(t *testing.T) {
 	f := faked(t, "", Config{Limits: Limits{MinBridges: 2, MaxBridges: 2}})
 	other := nowhere()
-	until(t, "two bridges", func() bool { invoke(t, f, other, "1"); return len(f.Bridges()) == 2 })
+	until(t, "two bridges", func() bool { invoke(t, f, other, "1"); return len(f.Bridges("")) == 2 })
 	m := NewModule(Module{Function: "one at a time", Version: 1, Tenant: "acme", Concurrency: 1})
 	first, second, third, fourth := begin(t, f, m, "hang"), begin(t, f, m, "hang"), begin(t, f, m, `3`), begin(t, f, m, `4`)
-	for _, b := range f.Bridges() {
+	for _, b := range f.Bridges("") {
 		check(t, "in flight", b.InFlight, 1)
 	}
 	check(t, "another function meanwhile", invoke(t, f, other, "1"), "Result 1")
@@ -91,7 +91,7 @@ func TestACallThatWaitsTooLongForAPlaceIsRefused(t *testing.T) {
 func TestAPoolThatShrinksLetsCallsEndOrMove(t *testing.T) {
 	f := faked(t, "", Config{Limits: Limits{MinBridges: 2}, PingEvery: 10 * time.Millisecond})
 	m := nowhere()
-	until(t, "two bridges", func() bool { invoke(t, f, m, "1"); return len(f.Bridges()) == 2 })
+	until(t, "two bridges", func() bool { invoke(t, f, m, "1"); return len(f.Bridges("")) == 2 })
 	each := NewModule(Module{Function: "one at a time", Version: 1, Tenant: "acme", Concurrency: 1})
 	one, two := begin(t, f, each, "hang"), begin(t, f, each, "hang") // in each bridge one
 	f.Limit("acme", Limits{MinBridges: 1, MaxBridges: 1})
@@ -106,20 +106,21 @@ func TestAPoolThatShrinksLetsCallsEndOrMove(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("none was told to move")
 	}
-	check(t, "processes", len(f.Bridges()), 2)
+	check(t, "processes", len(f.Bridges("")), 2)
 	moving.Pause("scale", time.UnixMilli(5))
 	check(t, "the one that was told", moving.wait(), `Paused {"reason":"scale","deadline":5}`)
-	until(t, "the process ends", func() bool { return len(f.Bridges()) == 1 })
+	until(t, "the process ends", func() bool { return len(f.Bridges("")) == 1 })
+	check(t, "its end", f.Ended("acme")[0].Code, "scaled_in")
 	stays.Cancel("enough")
 	check(t, "the other", stays.wait(), `Error {"reason":"enough"}`)
-	check(t, "restarts", f.Bridges()[0].Restarts, 0)
+	check(t, "restarts", f.Bridges("")[0].Restarts, 0)
 }
 
 // Load that comes back while a bridge is on its way out takes that one, which is cheaper than a new one.
 func TestARetiredBridgeIsTakenBackWhenItIsNeeded(t *testing.T) {
 	f := faked(t, "", Config{Limits: Limits{MinBridges: 2}, PingEvery: 10 * time.Millisecond})
 	m := nowhere()
-	until(t, "two bridges", func() bool { invoke(t, f, m, "1"); return len(f.Bridges()) == 2 })
+	until(t, "two bridges", func() bool { invoke(t, f, m, "1"); return len(f.Bridges("")) == 2 })
 	each := NewModule(Module{Function: "one at a time", Version: 1, Tenant: "acme", Concurrency: 1})
 	one, two := begin(t, f, each, "hang"), begin(t, f, each, "hang")
 	before := fmt.Sprint(pids(f))
@@ -135,7 +136,7 @@ func TestARetiredBridgeIsTakenBackWhenItIsNeeded(t *testing.T) {
 }
 
 func pids(f *Fleet) (list []int) {
-	for _, b := range f.Bridges() {
+	for _, b := range f.Bridges("") {
 		list = append(list, b.PID)
 	}
 	return list
@@ -146,7 +147,7 @@ func TestATenantWithoutCallsHasNoProcessIfItMayHaveNone(t *testing.T) {
 	m := nowhere()
 	for range 2 {
 		check(t, "a call", invoke(t, f, m, "1"), "Result 1")
-		until(t, "no process is left", func() bool { return len(f.Bridges()) == 0 })
+		until(t, "no process is left", func() bool { return len(f.Bridges("")) == 0 })
 	}
 	info, err := f.Load(t.Context(), "acme", m)
 	check(t, "a load wakes it, too", fmt.Sprint(info, err), "{2 true} <nil>")
@@ -160,7 +161,7 @@ func TestCallsThatWaitMakeAPoolGrowUpToItsLimit(t *testing.T) {
 		all = append(all, begin(t, f, m, "hang"))
 	}
 	until(t, "three run", func() bool { return waits(f) == 2 })
-	check(t, "bridges", len(f.Bridges()), 3)
+	check(t, "bridges", len(f.Bridges("")), 3)
 	for _, a := range all {
 		a.Cancel("enough") // waits with the call, if that still does
 		check(t, "end", a.wait(), `Error {"reason":"enough"}`)
@@ -179,4 +180,41 @@ func TestAnotherBridgeTakesOverBeforeAStuckOneIsEnded(t *testing.T) {
 	for range 5 {
 		check(t, "meanwhile", invoke(t, f, m, "2"), "Result 2")
 	}
+}
+
+// Who finds a process gone must find out why, and whose fault it was.
+func TestTheReasonOfABridgesEndIsKept(t *testing.T) {
+	f := faked(t, "", Config{RestartFirst: time.Millisecond, RestartMax: time.Millisecond})
+	m := nowhere()
+	check(t, "none yet", len(f.Ended("")), 0)
+	for _, how := range []string{"exit", "nonsense"} {
+		check(t, how, invoke(t, f, m, how), "Lost")
+	}
+	until(t, "both ends", func() bool { return len(f.Ended("acme")) == 2 })
+	broken, died := f.Ended("acme")[0], f.Ended("")[1]
+	check(t, "codes", broken.Code+" "+died.Code, "broken died")
+	check(t, "reason", died.Reason, "the process died (exit status 6)")
+	check(t, "whose", fmt.Sprint(died.Tenant, " ", died.Calls, died.PID > 0, died.StartedAt.Before(died.EndedAt)), "acme 1 true true")
+	check(t, "another tenant's", len(f.Ended("zeta")), 0)
+	pool := f.Pools()[0]
+	check(t, "the pool", fmt.Sprint(pool.Tenant, " ", pool.Calls, " ", pool.Ended), "acme 2 map[broken:1 died:1]")
+	for range keptEnds {
+		invoke(t, f, m, "exit")
+	}
+	until(t, "all ends", func() bool { return f.Pools()[0].Ended["died"] == keptEnds+1 })
+	check(t, "remembered", len(f.Ended("")), keptEnds)
+}
+
+// What is shown of a process is measured, with all that it has started.
+func TestABridgeShowsWhatItUses(t *testing.T) {
+	f := real(t, Config{PingEvery: 10 * time.Millisecond})
+	m := module(t, `module.exports = (what) => what === 'child'
+		? void require('child_process').spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'])
+		: new Promise(() => {})`)
+	invoke(t, f, m, `["child"]`)
+	begin(t, f, m, `["wait"]`)
+	until(t, "a measurement", func() bool { return f.Bridges("acme")[0].Processes >= 2 && f.Bridges("acme")[0].Memory > 30<<20 })
+	b := f.Bridges("acme")[0]
+	check(t, "state", b.State, "running")
+	check(t, "in flight", b.InFlight, 1)
 }

@@ -22,7 +22,7 @@ func TestCallsAreAnsweredByTheirBridge(t *testing.T) {
 	info, err := f.Load(t.Context(), "acme", m)
 	check(t, "error", err, nil)
 	check(t, "info", info, Info{Declared: 2, Generator: true})
-	bridges := f.Bridges()
+	bridges := f.Bridges("")
 	if len(bridges) != 1 || bridges[0].Tenant != "acme" || bridges[0].Node != "fake" || bridges[0].PID == 0 ||
 		bridges[0].Calls != 1 || bridges[0].InFlight != 0 || bridges[0].Restarts != 0 {
 		t.Errorf("bridges: %+v", bridges)
@@ -123,7 +123,7 @@ func TestADeadProcessLosesItsCallsAtOnceAndIsReplaced(t *testing.T) {
 				a.Cancel("too late")
 			}
 			check(t, "after", invoke(t, f, m, "2"), "Result 2")
-			check(t, "restarts", f.Bridges()[0].Restarts, 1)
+			check(t, "restarts", f.Bridges("")[0].Restarts, 1)
 			mu.Lock()
 			defer mu.Unlock()
 			check(t, "exits", len(exits), 1)
@@ -137,7 +137,7 @@ func TestFramesOfNoCallAreDropped(t *testing.T) {
 	check(t, "answered twice", invoke(t, f, m, "answer twice"), "Result once")
 	check(t, "answered for others", invoke(t, f, m, "answer others"), "Result not mine")
 	check(t, "after", invoke(t, f, m, "1"), "Result 1")
-	check(t, "restarts", f.Bridges()[0].Restarts, 0)
+	check(t, "restarts", f.Bridges("")[0].Restarts, 0)
 }
 
 func TestCallsAreRefusedWhenNoProcessGetsReady(t *testing.T) {
@@ -156,7 +156,7 @@ func TestCallsAreRefusedWhenNoProcessGetsReady(t *testing.T) {
 			}
 			_, err := f.Load(t.Context(), "acme", m)
 			check(t, "load", fault.Is(err, fault.Overloaded), true)
-			check(t, "bridges", len(f.Bridges()), 0)
+			check(t, "bridges", len(f.Bridges("")), 0)
 		})
 	}
 }
@@ -207,7 +207,7 @@ func TestABridgeThatReadsNothingRefusesCallsOverItsLimit(t *testing.T) {
 	if n := len(taken); n != 5 && n != 6 { // six pass the limit by their heads, unless a pipe has taken some of it
 		t.Errorf("takes %d calls of 512 KiB with a limit of 3 MiB", n)
 	}
-	check(t, "restarts", f.Bridges()[0].Restarts, 0)
+	check(t, "restarts", f.Bridges("")[0].Restarts, 0)
 	check(t, "send", fault.Is(stuck.Send(0, "big", []byte(args)), fault.Overloaded), true)
 	over := newAnswer(t, m, strings.Repeat("x", 1<<20))
 	check(t, "over maxMessage", fault.Is(f.Call("acme", &over.Call), fault.PayloadTooLarge), true)
@@ -242,13 +242,13 @@ func TestCallsWaitForALargeLoad(t *testing.T) {
 
 func TestTheLeastBusyBridgeGetsTheCall(t *testing.T) {
 	f, m := faked(t, "", Config{Limits: Limits{MinBridges: 2}, PingEvery: time.Hour}), nowhere()
-	for len(f.Bridges()) < 2 { // each answer is an event that lets us look again
+	for len(f.Bridges("")) < 2 { // each answer is an event that lets us look again
 		invoke(t, f, m, "1")
 	}
 	for range 10 {
 		begin(t, f, m, "hang")
 	}
-	for _, b := range f.Bridges() {
+	for _, b := range f.Bridges("") {
 		check(t, "in flight", b.InFlight, 5)
 	}
 }

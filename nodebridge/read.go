@@ -31,7 +31,7 @@ func (b *Bridge) read() error {
 	b.lose()
 	b.reading.split.release()
 	if errors.Is(err, io.EOF) {
-		return errors.New("the process died")
+		return errDied
 	}
 	return fmt.Errorf("read from the process: %w", err)
 }

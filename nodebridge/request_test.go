@@ -57,6 +57,6 @@ func TestAFunctionThatReturnsWhileItAsksLeavesTheProcessAlone(t *testing.T) {
 	for range 3 {
 		check(t, "result", invoke(t, f, m, "[5]"), "Result 5")
 	}
-	check(t, "restarts", f.Bridges()[0].Restarts, 0)
-	check(t, "processes", len(f.Bridges()), 1)
+	check(t, "restarts", f.Bridges("")[0].Restarts, 0)
+	check(t, "processes", len(f.Bridges("")), 1)
 }

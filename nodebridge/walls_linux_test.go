@@ -69,7 +69,7 @@ func TestABridgeBehindWallsIsKnownByItsNumber(t *testing.T) {
 	f, functions := walled(t, Config{})
 	m := moduleIn(t, functions, "acme", `module.exports = () => 1`)
 	check(t, "result", invokeAs[int](t, f, m, "[]"), 1)
-	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", f.Bridges()[0].PID))
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", f.Bridges("")[0].PID))
 	check(t, "error", err, nil)
 	check(t, "program", strings.HasPrefix(filepath.Base(exe), "node"), true)
 }

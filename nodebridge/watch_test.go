@@ -22,9 +22,9 @@ func TestAStuckProcessIsEndedAndWhatItNeverReadIsNot(t *testing.T) {
 		m := module(t, spin)
 		check(t, "before", invoke(t, f, m, "1"), "Result 1")
 		waiting := begin(t, f, m, `"wait"`)
-		pid := f.Bridges()[0].PID
+		pid := f.Bridges("")[0].PID
 		stuck := begin(t, f, m, `"`+how+`"`)
-		for f.Bridges()[0].LoopDelay < 50 { // a ping is behind them, and unanswered
+		for f.Bridges("")[0].LoopDelay < 50 { // a ping is behind them, and unanswered
 			runtime.Gosched()
 		}
 		late := begin(t, f, m, `2`)
@@ -35,7 +35,7 @@ func TestAStuckProcessIsEndedAndWhatItNeverReadIsNot(t *testing.T) {
 		}
 		check(t, how+": not read", late.wait(), "Unstarted")
 		check(t, how+": next", invoke(t, f, m, "3"), "Result 3")
-		if f.Bridges()[0].PID == pid {
+		if f.Bridges("")[0].PID == pid {
 			t.Error("the same process")
 		}
 	}
@@ -46,7 +46,7 @@ func TestAStoppedProcessIsStuck(t *testing.T) {
 	m := module(t, spin)
 	waiting := begin(t, f, m, `"wait"`)
 	check(t, "before", invoke(t, f, m, "1"), "Result 1")
-	if err := syscall.Kill(f.Bridges()[0].PID, syscall.SIGSTOP); err != nil {
+	if err := syscall.Kill(f.Bridges("")[0].PID, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	if got := waiting.wait(); !strings.HasPrefix(got, `Error {"code":"stuck",`) {

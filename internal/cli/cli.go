@@ -58,6 +58,7 @@ type commands struct {
 	Triggers  triggersCmd  `cmd:"" help:"List, make and delete triggers: schedules, and patterns over streams."`
 	Tenants   tenantsCmd   `cmd:"" help:"Make, list and delete tenants (operator)."`
 	Keys      keysCmd      `cmd:"" help:"Make, list and delete a tenant's keys (operator)."`
+	Bridges   bridgesCmd   `cmd:"" help:"List Node processes, and those that ended last."`
 	Limits    limitsCmd    `cmd:"" help:"Show and set what a tenant may take (operator)."`
 	Backup    backupCmd    `cmd:"" help:"Write a backup of a running hub into a file (operator)."`
 	Restore   restoreCmd   `cmd:"" help:"Make a data folder of a backup."`

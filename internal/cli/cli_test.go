@@ -90,6 +90,7 @@ func (h *hubStub) serve(w http.ResponseWriter, r *http.Request) {
 		"DELETE /v1/admin/tenants/acme/keys/k1":                                        ``,
 		"GET /v1/admin/tenants/acme/limits":                                            `{"limits":{"callBurst":9,"memory":"1GiB"},"effective":{"callRate":0,"callBurst":9,"memory":"1GiB"}}`,
 		`PUT /v1/admin/tenants/acme/limits {"callRate":2.5,"memory":"512MiB"}`:         `{"limits":{"callRate":2.5,"memory":"512MiB"},"effective":{"callRate":2.5,"callBurst":0,"memory":"512MiB"}}`,
+		"GET /v1/bridges":                                                              `{"items":[{"tenant":"acme","pid":71,"node":"v20.19.2","state":"running","startedAt":"2020-01-01T00:00:00.000Z","inFlight":3,"calls":12,"loopDelay":1.25,"cpu":0.5,"memory":52428900,"processes":1,"restarts":0}],"ended":[{"tenant":"acme","pid":70,"startedAt":"2020-01-01T00:00:00.000Z","endedAt":"2020-01-01T00:00:00.000Z","calls":4,"code":"died","reason":"the process died (signal: killed)"}]}`,
 	}
 	maps.Copy(answers, aliasAnswers)
 	if body, ok := answers[request]; ok {
@@ -202,6 +203,7 @@ func TestEveryCommandPrintsWhatItDid(t *testing.T) {
 		{"logs", "-f", "add"}, {"logs", "-f"}, {"logs", "nope"}, {"logs", "--last", "0"},
 		{"tenants", "create", "acme"}, {"tenants", "list"}, {"tenants", "delete", "acme"},
 		{"keys", "create", "acme"}, {"keys", "list", "acme"}, {"keys", "delete", "acme", "k1", "--json"}, {"keys", "delete", "acme", "k2"},
+		{"bridges"}, {"bridges", "--json"},
 		{"limits", "show", "acme"}, {"limits", "show", "acme", "--json"}, {"limits", "set", "acme", "callRate=2.5", "memory=512MiB", "callBurst="},
 		{"limits", "set", "acme", "callRate"}, {"limits", "show", "zeta"},
 		{"backup", "-o", dir + "/cut"}, {"restore", dir + "/index.js", "--data", dir + "/new"}, {"restore", dir + "/nope"},
