@@ -337,7 +337,7 @@ func (c *socketClient) closed() CloseCode {
 }
 
 func (b *bridges) Bridges(tenant string) []nodebridge.BridgeInfo {
-	return []nodebridge.BridgeInfo{{Tenant: tenant}}
+	return []nodebridge.BridgeInfo{{Tenant: tenant, State: "running"}}
 }
 func (b *bridges) Ended(string) []nodebridge.EndedBridge { return []nodebridge.EndedBridge{} }
 func (b *bridges) Pools() []nodebridge.PoolInfo {
