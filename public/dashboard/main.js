@@ -1,6 +1,7 @@
 // The dashboard: SDK → store → views, one way. It uses the public API alone.
 //
-//   store.js      what is known, and the actions that change it; detail.js: of the open execution
+//   store.js      what is known, and the actions that change it; detail.js: of the open execution;
+//                 published.js: under the chosen function's name
 //   live.js       how streams that are faster than a screen are watched
 //   route.js      the address bar's #/… as {function, execution}
 //   views/*.js    elements built once, with update(state); format.js and dom.js help them
@@ -12,6 +13,7 @@
 //   function-<name>                  a function in the list (a link)
 //   call-args, call-submit,          the arguments, Call, Start durable, and what came of it
 //   start-submit, call-result        (call-result has data-state: running | paused | succeeded | failed | started)
+//   version-<version>, version-log   a version of the chosen function (data-state; it opens), and its install's log
 //   execution-<id>, state-<id>       a row of the executions (a link) and its state (data-state)
 //   detail, detail-state             the open execution (data-execution: its id) and its state (data-state)
 //   pause, resume, resume-args,      what can be done with it; resume-args and resume while it is paused

@@ -4,6 +4,7 @@
 import { connect } from '/sdk/livefn.js'
 import { Detail } from './detail.js'
 import { live, nextFrame } from './live.js'
+import { Published } from './published.js'
 import { route } from './route.js'
 
 const KEY = 'livefn.key'
@@ -24,6 +25,7 @@ export class Store {
     loaded: false, // the list of executions, once
     sampled: false, // the hub is too busy for all of them to be shown
     calls: new Map(), // function → its last call from here
+    published: undefined, // what stands under the chosen function's name
     detail: undefined // the open execution
   }
 
@@ -91,7 +93,7 @@ export class Store {
     this.#watched.clear()
     sessionStorage.removeItem(KEY)
     Object.assign(this.state, {
-      status: 'signed-out', error: undefined, functions: undefined, functionsError: undefined, executions: new Map(), executionsError: undefined, loaded: false, sampled: false, calls: new Map(), detail: undefined
+      status: 'signed-out', error: undefined, functions: undefined, functionsError: undefined, executions: new Map(), executionsError: undefined, loaded: false, sampled: false, calls: new Map(), published: undefined, detail: undefined
     })
     this.changed()
   }
@@ -102,6 +104,7 @@ export class Store {
       const functions = Array.isArray(page) ? page : page.items
       this.state.functions = functions.sort((a, b) => a.name < b.name ? -1 : 1)
       this.state.functionsError = undefined
+      this.state.published?.load()
     } catch (error) {
       this.state.functionsError = error
     }
@@ -200,6 +203,9 @@ export class Store {
       if (was.function !== now.function) {
         this.loadExecutions()
         if (!this.state.functions?.some(fn => fn.name === now.function)) this.loadFunctions() // it may be new
+      }
+      if (this.state.published?.name !== now.function) {
+        this.state.published = now.function && new Published(now.function, path => this.#api(path), () => this.changed())
       }
       if (this.state.detail?.id !== now.execution) {
         this.state.detail?.close()

@@ -28,6 +28,10 @@ test('somebody signs in, calls a function, and pauses and resumes a report that 
   assert.equal(await $('call-args').getAttribute('aria-invalid'), 'true')
 
   await $('function-report').click()
+  await $('version-1').locator('summary').click()
+  await $('version-1').getByText('latest').waitFor()
+  await $('version-1').getByText('lodash 4.').waitFor()
+  await $('version-log').getByText(/added \d+ packages/).waitFor()
   await $('call-args').fill('[{ "rowsPerSecond": 5000 }]')
   await $('start-submit').click()
   await $('detail').waitFor()

@@ -5,11 +5,13 @@ import { newestFirst } from '../store.js'
 import { chip, problem, progress } from './parts.js'
 
 const ROWS = 100
+const FEW = 20 // of a function, until more are asked for: its versions stand below
 const FILTERS = { all: () => true, active: x => !['succeeded', 'failed', 'cancelled', 'paused'].includes(x.state), paused: x => x.state === 'paused', failed: x => x.state === 'failed' }
 
 /** Executions, newest first, as they live. */
 export function executions (store) {
   let chosen = 'all'
+  let whole // the function all of whose are shown
   const heading = h('h2', {}, 'Executions')
   const sampled = h('span', { class: 'muted', title: 'More calls than can be shown: these are some of them' }, 'a sample')
   const tabs = Object.keys(FILTERS).map(name => h('button', {
@@ -21,10 +23,11 @@ export function executions (store) {
   const emptyText = h('p')
   const empty = h('div', { class: 'empty' }, emptyTitle, emptyText)
   const list = h('ul', { class: 'rows' })
+  const more = h('button', { class: 'button quiet small more', type: 'button', onclick: () => { whole = store.state.route.function; store.changed() } }, 'Show more')
   const reconcile = keyed(row)
   const element = h('section', { class: 'executions' },
     h('div', { class: 'bar' }, heading, sampled, h('span', { class: 'grow' }), h('div', { class: 'tabs', role: 'group', 'aria-label': 'Which executions' }, tabs)),
-    h('div', { class: 'card flush' }, loading, failed.element, empty, list))
+    h('div', { class: 'card flush' }, loading, failed.element, empty, list, more))
 
   return {
     element,
@@ -34,7 +37,9 @@ export function executions (store) {
       const all = [...state.executions.values()].filter(x => !of || x.function === of)
       const known = !of || !state.functions || state.functions.some(fn => fn.name === of)
       if (!show(element, known || all.length)) return // a deleted function's are worth a look
-      const shown = all.filter(FILTERS[chosen]).sort(newestFirst).slice(0, ROWS)
+      const matching = all.filter(FILTERS[chosen]).sort(newestFirst).slice(0, ROWS)
+      const shown = of && whole !== of ? matching.slice(0, FEW) : matching
+      show(more, shown.length < matching.length)
       show(sampled, state.sampled)
       text(heading, of ? 'Executions' : 'All executions')
       tabs.forEach((tab, i) => set(tab, { 'aria-pressed': String(Object.keys(FILTERS)[i] === chosen) }))

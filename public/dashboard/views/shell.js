@@ -5,6 +5,7 @@ import { detail } from './detail.js'
 import { executions } from './executions.js'
 import { functions } from './functions.js'
 import { panel } from './panel.js'
+import { versions } from './versions.js'
 
 const STATUS = {
   connecting: 'Connecting',
@@ -22,8 +23,9 @@ export function shell (store) {
   const side = functions(store)
   const call = panel(store)
   const list = executions(store)
+  const under = versions(store)
   const open = detail(store)
-  const middle = h('main', { class: 'middle', id: 'main' }, call.element, list.element)
+  const middle = h('main', { class: 'middle', id: 'main' }, call.element, list.element, under.element)
   const body = h('div', { class: 'body' }, side.element, middle, open.element)
 
   const element = h('div', { class: 'shell' },
@@ -44,7 +46,7 @@ export function shell (store) {
       set(status, { 'data-status': state.status })
       set(body, { 'data-open': state.route.execution ? 'execution' : state.route.function ? 'function' : 'home' })
       document.title = state.route.function ? `${state.route.function} · livefn` : 'livefn'
-      for (const view of [side, call, list, open]) view.update(state)
+      for (const view of [side, call, list, under, open]) view.update(state)
     }
   }
 }
