@@ -3,6 +3,7 @@ package tenants
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha512"
@@ -10,9 +11,11 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -95,6 +98,9 @@ type pkg struct {
 	name, version, source string
 	peers                 map[string]string
 	scripts               map[string]string
+	os                    []string
+	integrity             string            // instead of the right one
+	files                 map[string]string // more
 }
 
 // npmRegistry serves packages as the npm registry does, and points npm at itself. It ends with the
@@ -134,21 +140,22 @@ func registryServer(t *testing.T, letIn func(*http.Request) bool, pkgs ...pkg) (
 	base = srv.URL
 	for _, p := range pkgs {
 		manifest := map[string]any{"name": p.name, "version": p.version, "main": "index.js", "peerDependencies": p.peers}
+		if p.os != nil {
+			manifest["os"] = p.os
+		}
 		if p.scripts != nil {
 			manifest["scripts"] = p.scripts
 		}
 		var buf bytes.Buffer
 		gz := gzip.NewWriter(&buf)
 		tw := tar.NewWriter(gz)
-		for _, file := range []string{"package/package.json", "package/index.js"} { // always the same bytes
-			text := p.source
-			if file == "package/package.json" {
-				text = encode(t, manifest)
-			}
-			if err := tw.WriteHeader(&tar.Header{Name: file, Mode: 0o644, Size: int64(len(text))}); err != nil {
+		files := map[string]string{"package.json": encode(t, manifest), "index.js": p.source}
+		maps.Copy(files, p.files)
+		for _, file := range slices.Sorted(maps.Keys(files)) { // always the same bytes
+			if err := tw.WriteHeader(&tar.Header{Name: "package/" + file, Mode: 0o644, Size: int64(len(files[file]))}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := io.WriteString(tw, text); err != nil {
+			if _, err := io.WriteString(tw, files[file]); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -158,7 +165,7 @@ func registryServer(t *testing.T, letIn func(*http.Request) bool, pkgs ...pkg) (
 		file := p.name + "/-/" + p.version + ".tgz"
 		tarballs[file] = buf.Bytes()
 		sum := sha512.Sum512(buf.Bytes())
-		manifest["dist"] = map[string]any{"tarball": base + "/" + file, "integrity": "sha512-" + base64.StdEncoding.EncodeToString(sum[:])}
+		manifest["dist"] = map[string]any{"tarball": base + "/" + file, "integrity": cmp.Or(p.integrity, "sha512-"+base64.StdEncoding.EncodeToString(sum[:]))}
 		doc := documents[p.name]
 		if doc == nil {
 			doc = map[string]any{"name": p.name, "versions": map[string]any{}}

@@ -131,7 +131,7 @@ func (c Config) files(p Publication) (map[string][]byte, error) {
 	if total > c.MaxTreeSize {
 		return nil, fault.New(fault.PayloadTooLarge, "The files have %d bytes; a version has at most %d.", total, c.MaxTreeSize)
 	}
-	return p.Files, nil
+	return p.Files, checkCollisions(p.Files)
 }
 
 // maxPath bounds a file's path, in bytes; maxPathPart a name in it.

@@ -5,8 +5,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
-	"fmt"
 	"io"
+	"path"
 	"strings"
 
 	"golang.org/x/text/cases"
@@ -94,17 +94,28 @@ func (c Config) notTar(err error, unpacked *io.LimitedReader) error {
 }
 
 // checkCollisions refuses names that are the same on some machine: where case does not count, or where
-// accents are written in two ways (Unicode TR 15).
+// accents are written in two ways (Unicode TR 15). A folder that is a file there is refused, too.
 func checkCollisions(files map[string][]byte) error {
 	fold := cases.Fold()
+	key := func(name string) string { return fold.String(norm.NFC.String(name)) }
+	same := func(a, b string) error {
+		return fault.New(fault.InvalidRequest, "%q and %q are the same file on some machines.", min(a, b), max(a, b))
+	}
 	seen := make(map[string]string, len(files))
 	for name := range files {
-		key := fold.String(norm.NFC.String(name))
-		if other, ok := seen[key]; ok {
-			first, second := min(name, other), max(name, other)
-			return fault.New(fault.InvalidRequest, "%s", fmt.Sprintf("%q and %q are the same file on some machines.", first, second))
+		if other, ok := seen[key(name)]; ok {
+			return same(name, other)
 		}
-		seen[key] = name
+		seen[key(name)] = name
+	}
+	checked := map[string]bool{}
+	for name := range files {
+		for dir := path.Dir(name); dir != "." && !checked[dir]; dir = path.Dir(dir) {
+			checked[dir] = true
+			if other, ok := seen[key(dir)]; ok {
+				return same(dir, other)
+			}
+		}
 	}
 	return nil
 }

@@ -141,6 +141,9 @@ func TestATarballThatIsMoreThanFilesIsRefused(t *testing.T) {
 		"twice":                  {tarball(t, ok, ok), fault.InvalidRequest},
 		"twice by case":          {tarball(t, ok, entry{name: "package/INDEX.js", content: "2"}), fault.InvalidRequest},
 		"twice by accents":       {tarball(t, entry{name: "package/caf\u00e9.js", content: "1"}, entry{name: "package/cafe\u0301.js", content: "2"}), fault.InvalidRequest},
+		"a folder by case":       {tarball(t, ok, entry{name: "package/Index.JS/x", content: "2"}), fault.InvalidRequest},
+		"a socket":               {tarball(t, ok, entry{name: "package/s", kind: 'S'}), fault.InvalidRequest},
+		"a block device":         {tarball(t, ok, entry{name: "package/b", kind: tar.TypeBlock}), fault.InvalidRequest},
 		"modules of its own":     {tarball(t, ok, entry{name: "package/node_modules/x/index.js", content: "1"}), fault.InvalidRequest},
 		"a path too long":        {long, fault.InvalidRequest},
 		"too many files":         {tarball(t, many...), fault.PayloadTooLarge},
@@ -180,4 +183,19 @@ func FuzzTarball(f *testing.F) {
 			t.Errorf("%d files of %d bytes", len(files), total)
 		}
 	})
+}
+
+// What holds for tarballs holds for files as JSON.
+func TestFilesThatAreTheSameOnSomeMachineAreRefused(t *testing.T) {
+	for _, names := range [][]string{{"a.js", "A.js"}, {"caf\u00e9.js", "cafe\u0301.js"}, {"lib", "LIB/a.js"}, {"a/b", "a/B/c/d.js"}, {"stra\u00dfe", "STRASSE"}} {
+		p := Publication{Files: map[string][]byte{}}
+		for _, name := range names {
+			p.Files[name] = []byte("1")
+		}
+		_, err := small.tree(p)
+		wantFault(t, err, fault.InvalidRequest, "are the same file on some machines")
+	}
+	if _, err := small.tree(Publication{Files: map[string][]byte{"Lib/a.js": nil, "lib/b.js": nil, "LIB2": nil}}); err != nil {
+		t.Error(err)
+	}
 }
