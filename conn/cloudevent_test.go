@@ -2,6 +2,7 @@ package conn
 
 import (
 	"context"
+	"net/http"
 	"reflect"
 	"strconv"
 	"strings"
@@ -53,9 +54,20 @@ func TestTheCloudEventsSDKForGoPublishes(t *testing.T) {
 			}
 		}
 	}
+	batch, err := cehttp.NewHTTPRequestFromEvents(t.Context(), "http://"+f.addr+"/v1/streams/orders/events", []cloudevents.Event{
+		event("json", "application/json", map[string]int{"n": 1}), event("text", "text/plain", "grüß"), event("raw", "image/png", []byte{0, 255}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch.Header.Set("Authorization", "Bearer "+f.key)
+	res, err := http.DefaultClient.Do(batch)
+	if err != nil || res.StatusCode != http.StatusOK || res.Body.Close() != nil {
+		t.Fatalf("%v, %v", res, err)
+	}
 	want := []any{map[string]any{"n": 1.0}, "grüß", map[string]any{"base64": "AP8="}}
 	events := f.history("orders")
-	equal(t, "events", len(events), 6)
+	equal(t, "events", len(events), 9)
 	for i, ev := range events {
 		deepEqual(t, "data", ev["data"], want[i%3])
 	}
