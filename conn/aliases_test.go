@@ -91,3 +91,26 @@ func TestAReferenceIsUnderstoodWhereverAFunctionIsNamed(t *testing.T) {
 	equal(t, "alias", f.request("PUT", "/v1/functions/version/aliases/split", `{"version":2}`).status, 200)
 	equal(t, "the same key", f.request("POST", "/v1/invoke/version@split", "", "Idempotency-Key: k").body, first.body)
 }
+
+func TestAVersionIsDeletedIfNothingIsOnIt(t *testing.T) {
+	f := open(t, Config{})
+	f.publishVersions(t, 2)
+	start := f.request("POST", "/v1/invoke/held?async=1", "")
+	equal(t, "start", start.status, 202)
+	<-f.bridges.more
+	equal(t, "publish", f.request("PUT", "/v1/functions/held", `{"source":"module.exports = () => 2"}`).status, 201)
+	for _, path := range []string{"/v1/functions/held", "/v1/functions/held/versions/1", "/v1/functions/held/versions/1?drain=10ms"} {
+		equal(t, path, f.request("DELETE", path, "").code(t), "conflict")
+	}
+	equal(t, "drain", f.request("DELETE", "/v1/functions/held?drain=2h", "").code(t), "invalid_request")
+	drained := make(chan int, 1)
+	go func() { drained <- f.request("DELETE", "/v1/functions/held/versions/1?drain=true", "").status }()
+	f.bridges.release("1")
+	equal(t, "drained", <-drained, 204)
+	equal(t, "it is gone", f.request("GET", "/v1/functions/held/versions/1", "").code(t), "not_found")
+	equal(t, "again", f.request("DELETE", "/v1/functions/held/versions/1", "").code(t), "not_found")
+	equal(t, "no number", f.request("DELETE", "/v1/functions/held/versions/x", "").code(t), "not_found")
+	equal(t, "the only one", f.request("DELETE", "/v1/functions/held/versions/2", "").code(t), "conflict")
+	equal(t, "the function", f.request("DELETE", "/v1/functions/held", "").status, 204)
+	equal(t, "setting", f.request("PUT", "/v1/functions/held", `{"source":"1","settings":{"onDeploy":"stop"}}`).code(t), "invalid_request")
+}

@@ -2,14 +2,17 @@ package conn
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/units"
 	"github.com/livefn/livefn/nodebridge"
 	"github.com/livefn/livefn/tenants"
 )
@@ -188,11 +191,50 @@ func (s *Server) function(ctx *fasthttp.RequestCtx, name string) (*tenants.Funct
 }
 
 func (s *Server) deleteFunction(ctx *fasthttp.RequestCtx, args []string) error {
+	return s.deleted(ctx, func(life context.Context, t *tenants.Tenant, drain bool) error {
+		return s.tenants.DeleteFunction(life, t, args[0], drain)
+	})
+}
+
+func (s *Server) deleteVersion(ctx *fasthttp.RequestCtx, args []string) error {
+	number, err := strconv.Atoi(args[1])
+	if err != nil {
+		return fault.New(fault.NotFound, "The function %q has no version %q.", args[0], args[1])
+	}
+	return s.deleted(ctx, func(life context.Context, t *tenants.Tenant, drain bool) error {
+		return s.tenants.DeleteVersion(life, t, args[0], number, drain)
+	})
+}
+
+// Bounds of a drain before a deletion.
+const (
+	drainDefault = 30 * time.Second
+	drainMax     = time.Hour
+)
+
+// deleted has f delete what nothing is on. With ?drain=true, or a time, what runs on it is waited for.
+func (s *Server) deleted(ctx *fasthttp.RequestCtx, f func(life context.Context, t *tenants.Tenant, drain bool) error) error {
 	t, err := s.tenant(ctx)
 	if err != nil {
 		return err
 	}
-	return none(ctx, s.tenants.DeleteFunction(s.life(), t, args[0]))
+	life, drain := s.life(), time.Duration(0)
+	switch text := string(ctx.QueryArgs().Peek("drain")); text {
+	case "", "false":
+	case "true":
+		drain = drainDefault
+	default:
+		d, err := units.ParseDuration(text)
+		if drain = time.Duration(d); err != nil || drain <= 0 || drain > drainMax {
+			return invalid(`drain must be true, or a time up to 1h like "90s".`)
+		}
+	}
+	if drain > 0 {
+		within, cancel := context.WithTimeout(life, drain)
+		defer cancel()
+		life = within
+	}
+	return none(ctx, f(life, t, drain > 0))
 }
 
 func (s *Server) listVersions(ctx *fasthttp.RequestCtx, args []string) error {

@@ -56,6 +56,7 @@ func (s *Server) table() []route {
 	on("POST", "/v1/functions/{function}/cancel", s.all("cancelled", s.hub.CancelAll))
 	on("GET", "/v1/functions/{function}/versions", s.listVersions)
 	on("GET", "/v1/functions/{function}/versions/{version}", s.getVersion)
+	on("DELETE", "/v1/functions/{function}/versions/{version}", s.deleteVersion)
 	on("GET", "/v1/functions/{function}/aliases", s.listAliases)
 	on("PUT", "/v1/functions/{function}/aliases/{alias}", s.setAlias)
 	on("GET", "/v1/functions/{function}/aliases/{alias}", s.getAlias)

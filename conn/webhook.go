@@ -37,7 +37,7 @@ func (s *Server) webhook(ctx *fasthttp.RequestCtx, args []string) error {
 		return errNotPublic
 	}
 	key := string(ctx.Request.Header.Peek("Idempotency-Key"))
-	v, err := t.ResolveFor(name, key)
+	v, _, err := t.ResolveFor(name, key)
 	if err != nil || !v.Settings.Public {
 		return errNotPublic
 	}

@@ -68,7 +68,8 @@ func (h *Hub) each(ctx context.Context, owner *tenants.Tenant, fn string, wanted
 		prefix = functionsPrefix(t.name)
 	}
 	err = h.store.Scan(store.Range{Prefix: prefix}, func(k, v []byte) (bool, error) {
-		if _, id := executionOfKey(k); string(v) != indexEnded {
+		if ended, _, _ := indexed(v); !ended {
+			_, id := executionOfKey(k)
 			ids[id] = true
 		}
 		return ctx.Err() == nil, ctx.Err()

@@ -51,14 +51,14 @@ func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) stor
 	if req.Priority < -maxPriority || req.Priority > maxPriority {
 		return nil, nil, fault.New(fault.InvalidRequest, "priority is -%d to %d.", maxPriority, maxPriority)
 	}
-	r, err := t.route(req.Function, req.Key)
+	r, via, err := t.route(req.Function, req.Key)
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := t.checkQueue(r.version.Function); err != nil {
 		return nil, nil, err
 	}
-	x = t.newExecution(r, req)
+	x = t.newExecution(r, via, req)
 	x.durable = true
 	x.rec.State = Queued
 	x.rec.Key = req.Key
@@ -78,6 +78,13 @@ func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) stor
 		ops = append(ops, f(x))
 	}
 	t.live.Store(x.rec.ID, x)
+	if !r.version.Enter(req.Parent != "") { // must be after Store
+		x.discard()
+		if next, _, err := t.route(req.Function, req.Key); err == nil && next != r {
+			return t.start(req, to, more...) // it was resolved just before
+		}
+		return nil, nil, errGoing(r.version)
+	}
 	x.mu.Lock()
 	if req.Events != nil {
 		x.pacer, _ = req.Events.(Calmer)
@@ -99,12 +106,9 @@ func (t *tenant) start(req *Request, to Replier, more ...func(x *Execution) stor
 	return x, w, nil
 }
 
-// indexEnded is the value of the index entry of an execution that has ended; of others it is empty.
-const indexEnded = "e"
-
 // indexOps gives the entries under which a durable execution is found, apart from its record.
 func (x *Execution) indexOps() []store.Op {
-	ops := []store.Op{{Key: functionKey(x.t.name, x.rec.Function, x.rec.ID)}}
+	ops := []store.Op{{Key: functionKey(x.t.name, x.rec.Function, x.rec.ID), Value: indexValue(&x.rec)}}
 	if x.rec.Parent != "" {
 		ops = append(ops, store.Op{Key: childKey(x.t.name, x.rec.Parent, x.rec.ID)})
 	}

@@ -161,6 +161,9 @@ func (x *Execution) commitDataLocked(eventType string, data []byte, after func(e
 			after(err)
 		}
 		x.evictIfIdle()
+		if r.State.Ended() {
+			x.overOn(r.Function, r.Version)
+		}
 	})
 }
 
@@ -242,7 +245,7 @@ func (x *Execution) recordOps(r *Record) []store.Op {
 	}
 	x.blob = blob
 	if r.State.Ended() {
-		ops = append(ops, store.Op{Key: functionKey(x.t.name, r.Function, r.ID), Value: []byte(indexEnded)})
+		ops = append(ops, store.Op{Key: functionKey(x.t.name, r.Function, r.ID), Value: indexValue(r)})
 	}
 	return append(ops,
 		store.Op{Key: executionKey(x.t.name, r.ID), Value: encodeRecord(r)},

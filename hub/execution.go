@@ -7,6 +7,7 @@ import (
 
 	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/nodebridge"
+	"github.com/livefn/livefn/tenants"
 )
 
 // State of an execution.
@@ -81,7 +82,8 @@ func (s State) next(st step) (State, error) {
 
 // Execution is one run of one function version: a call while it runs, or a durable one.
 type Execution struct {
-	t *tenant
+	t       *tenant
+	version *tenants.Version // it began on; nil for one that was loaded
 
 	mu         sync.Mutex // guards all below but shown
 	rec        Record     // decided

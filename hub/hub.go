@@ -92,6 +92,7 @@ type Hub struct {
 	tenants  *xsync.MapOf[string, *tenant]
 	timers   *timers
 	triggers *triggers
+	retiring *retiring
 	batch    nodebridge.Batch // what the store's callbacks touched; the committer's alone
 
 	limiting sync.Mutex    // held while bridges are told limits, so that they hear of changes in order
@@ -107,7 +108,7 @@ type Hub struct {
 func New(cfg Config, st *store.Store, registry *tenants.Registry, bridges Bridges, log *slog.Logger) *Hub {
 	h := &Hub{
 		cfg: cfg.withDefaults(), log: log, store: st, registry: registry, bridges: bridges, epoch: newEpoch(), ids: newIDs(),
-		tenants: xsync.NewMapOf[string, *tenant](), timers: newTimers(), ready: make(chan struct{}), stop: make(chan struct{}),
+		tenants: xsync.NewMapOf[string, *tenant](), timers: newTimers(), retiring: newRetiring(), ready: make(chan struct{}), stop: make(chan struct{}),
 	}
 	h.triggers = newTriggers(h)
 	st.OnCommitted(func() { h.flushAside(&h.batch) })
@@ -116,6 +117,7 @@ func New(cfg Config, st *store.Store, registry *tenants.Registry, bridges Bridge
 	registry.OnChange(h.changed)
 	registry.OnDelete(h.purge)
 	registry.OnLimits(h.limit)
+	registry.SetUse(h)
 	return h
 }
 
@@ -135,6 +137,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	h.spawn(h.tellDeadLetters)
 	h.spawn(h.watchStore)
 	h.spawn(h.keepStreams)
+	h.spawn(h.retire)
 	if err := h.runTimers(ctx); err != nil {
 		return err
 	}
@@ -249,6 +252,8 @@ func (h *Hub) changed(name string) {
 	if !ok {
 		return
 	}
+	h.retiring.add(name)
+	moved := map[*tenants.Function]bool{}
 	t.routes.Range(func(v *tenants.Version, r *route) bool {
 		fn, err := t.owner.Function(v.Function)
 		switch {
@@ -258,12 +263,19 @@ func (h *Hub) changed(name string) {
 			}
 		default:
 			r.checking.Store(false)
-			if was := r.fn.Swap(fn); was != nil && was != fn && !fn.Current(v.Number) {
+			was := r.fn.Swap(fn)
+			if was != fn {
+				moved[fn] = true
+			}
+			if was != nil && was != fn && !fn.Current(v.Number) {
 				h.bridges.Unload(name, r.module)
 			}
 		}
 		return true
 	})
+	for fn := range moved {
+		t.deployed(fn)
+	}
 }
 
 // purgeBatch is the number of records that purge deletes in one write.

@@ -27,11 +27,17 @@ func (h *Hub) Invoke(owner *tenants.Tenant, req *Request, to Replier) (*Executio
 	if req.Key != "" {
 		return t.invokeKeyed(req, to)
 	}
-	r, err := t.route(req.Function, req.Key)
+	return t.invoke(req, to)
+}
+
+// invoke is Invoke for a call that was let in.
+func (t *tenant) invoke(req *Request, to Replier) (*Execution, error) {
+	h := t.hub
+	r, via, err := t.route(req.Function, req.Key)
 	if err != nil {
 		return nil, err
 	}
-	x := t.newExecution(r, req)
+	x := t.newExecution(r, via, req)
 	x.replier[0] = to
 	x.repliers = x.replier[:]
 	a := &x.first
@@ -49,6 +55,13 @@ func (h *Hub) Invoke(owner *tenants.Tenant, req *Request, to Replier) (*Executio
 		x.rec.Args = &x.args
 	}
 	t.live.Store(x.rec.ID, x)
+	if !r.version.Enter(req.Parent != "") { // must be after Store
+		x.discard()
+		if next, _, err := t.route(req.Function, req.Key); err == nil && next != r {
+			return t.invoke(req, to) // it was resolved just before
+		}
+		return nil, errGoing(r.version)
+	}
 
 	x.mu.Lock()
 	if err := h.bridges.Call(t.name, &a.call); err != nil {
@@ -82,11 +95,19 @@ func (x *Execution) begunLocked(events Subscriber) {
 	b.Flush()
 }
 
-func (t *tenant) newExecution(r *route, req *Request) *Execution {
-	x := &Execution{t: t}
+// discard takes back an execution that never began.
+func (x *Execution) discard() {
+	x.mu.Lock()
+	x.run, x.evicted = nil, true
+	x.mu.Unlock()
+	x.t.live.Delete(x.rec.ID)
+}
+
+func (t *tenant) newExecution(r *route, via string, req *Request) *Execution {
+	x := &Execution{t: t, version: r.version}
 	at := now()
 	x.rec = Record{
-		ID: t.hub.ids.next(at, &x.id), Function: r.version.Function, Version: r.version.Number, CreatedAt: at,
+		ID: t.hub.ids.next(at, &x.id), Function: r.version.Function, Version: r.version.Number, Via: via, CreatedAt: at,
 		Trigger: strings.Clone(req.Trigger), Caller: req.Caller, Parent: req.Parent, Depth: req.Depth, Traceparent: req.Traceparent, Timeout: req.Timeout.Milliseconds(), Epoch: t.hub.epoch,
 	}
 	return x
@@ -208,6 +229,7 @@ func (x *Execution) resultLocked(p []byte, b *nodebridge.Batch) (after func()) {
 	x.evicted = true
 	x.callOverLocked(EventSucceeded, b)
 	x.t.live.Delete(x.rec.ID)
+	x.overOn(x.rec.Function, x.rec.Version)
 	x.answer = Answer{Execution: x.rec.ID, State: Succeeded, Encoding: enc, Result: body}
 	for _, to := range x.repliers {
 		to.Reply(&x.answer, b)
@@ -260,6 +282,7 @@ func (x *Execution) endLocked(st step, eventType string) (end func()) {
 	x.callOverLocked(eventType, &b)
 	return func() {
 		x.t.live.Delete(x.rec.ID)
+		x.overOn(x.rec.Function, x.rec.Version)
 		answer := Answer{Execution: x.rec.ID, State: x.rec.State, Failure: x.rec.Failure}
 		for _, to := range repliers {
 			to.Reply(&answer, &b)

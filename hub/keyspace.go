@@ -8,7 +8,7 @@ import (
 // Every key of this package. Parts are names without slashes, so prefixes are never ambiguous.
 //
 //	h/x/<tenant>/<execution>                    execution record (record.go)
-//	h/f/<tenant>/<function>/<execution>         the executions of a function: "e" for one that has ended, else empty
+//	h/f/<tenant>/<function>/<execution>         the executions of a function: what use.go reads
 //	h/q/<tenant>/<execution>                    empty: to be taken up at start-up, without waiting for a timer
 //	h/c/<tenant>/<execution>/<execution>        empty: the durable children of an execution
 //	h/i/<tenant>/<execution>/<u64 number>       event sent to an execution (inbox.go)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/store"
 	"github.com/livefn/livefn/nodebridge"
 	"github.com/livefn/livefn/tenants"
 )
@@ -114,12 +115,18 @@ func (h *Hub) Resume(ctx context.Context, owner *tenants.Tenant, id string, args
 		return View{}, err
 	}
 	return t.command(ctx, id, func(x *Execution) (*write, error) {
+		was := x.rec.Version
+		var more []store.Op
 		if x.rec.State == Paused && version != 0 {
 			r, err := t.routeTo(x.rec.Function, version)
 			if err != nil {
 				return nil, err
 			}
+			if !r.version.Enter(false) {
+				return nil, errGoing(r.version)
+			}
 			x.rec.Version = r.version.Number
+			more = x.indexOps()
 		}
 		if _, err := x.rec.State.next(stepResume); err != nil {
 			err.(*fault.Fault).Execution = id
@@ -130,7 +137,11 @@ func (h *Hub) Resume(ctx context.Context, owner *tenants.Tenant, id string, args
 		if args != nil {
 			snap = Snapshot{Reason: snap.Reason, At: now(), Args: &Payload{Encoding: nodebridge.JSON, Data: args}}
 		}
-		return x.wakeLocked(&snap), nil
+		w := x.wakeLocked(&snap, more...)
+		if was != x.rec.Version {
+			h.retiring.add(t.name)
+		}
+		return w, nil
 	})
 }
 

@@ -24,6 +24,7 @@ type Record struct {
 	ID          string          `json:"id"`
 	Function    string          `json:"function"`
 	Version     int             `json:"version"`
+	Via         string          `json:"via,omitempty"` // how the version was found: as the latest, by an alias, or tenants.ViaVersion
 	State       State           `json:"state"`
 	Attempt     int             `json:"attempt"`             // of the current or last attempt: the fencing number
 	Lost        int             `json:"lost,omitempty"`      // bridges lost since its last progress

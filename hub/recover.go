@@ -43,7 +43,7 @@ func (h *Hub) recover(ctx context.Context) error {
 			x.againLocked(0, nil) // not counted as lost: a stop of the hub is not the function's doing
 		}
 		if x.rec.State == Paused && resumesItself(x.rec.Snapshot.Reason) {
-			x.wakeLocked(x.rec.Snapshot)
+			x.goesOnLocked(x.rec.Snapshot)
 		}
 		x.mu.Unlock()
 		if queued {

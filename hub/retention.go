@@ -19,6 +19,7 @@ func (x *Execution) forgetLocked() (*write, error) {
 		x.pending--
 		x.mu.Unlock()
 		x.evictIfIdle()
+		x.overOn(x.rec.Function, x.rec.Version)
 	})
 }
 

@@ -87,6 +87,15 @@ func (x *Execution) retryLocked() (*write, error) {
 	if !x.durable {
 		return nil, unknownExecution(x.rec.ID) // a call that runs; there is nothing to try again
 	}
+	if _, err := x.rec.State.next(stepRetry); err == nil {
+		r, err := x.route()
+		if err != nil {
+			return nil, err
+		}
+		if !r.version.Enter(false) {
+			return nil, errGoing(r.version)
+		}
+	}
 	failure := x.rec.Failure
 	if err := x.moveLocked(stepRetry); err != nil {
 		return nil, err

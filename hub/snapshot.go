@@ -98,7 +98,7 @@ func (x *Execution) parkLocked(p []byte, b *nodebridge.Batch) (after func()) {
 			x.wakeLocked(snap.appended(m.Data), ops...)
 		}
 	case movesOn(snap):
-		x.wakeLocked(snap)
+		x.goesOnLocked(snap)
 	}
 	return place
 }

@@ -61,12 +61,12 @@ func newTenant(h *Hub, owner *tenants.Tenant) *tenant {
 
 // route resolves a reference (name, name@version, name@alias). The functions' table is swapped on every
 // change, so what it gives was right at one moment during the call. ref is not kept.
-func (t *tenant) route(ref, key string) (*route, error) {
-	v, err := t.owner.ResolveFor(ref, key)
+func (t *tenant) route(ref, key string) (r *route, via string, err error) {
+	v, via, err := t.owner.ResolveFor(ref, key)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return t.routeOf(v), nil
+	return t.routeOf(v), via, nil
 }
 
 func (t *tenant) routeOf(v *tenants.Version) *route {
@@ -96,7 +96,8 @@ func (t *tenant) forgetRoute(v *tenants.Version) {
 
 // routeTo gives the route of a version that can be called.
 func (t *tenant) routeTo(fn string, version int) (*route, error) {
-	return t.route(versionRef(fn, version), "")
+	r, _, err := t.route(versionRef(fn, version), "")
+	return r, err
 }
 
 // route is where the execution's attempts go: its version never changes while it runs.

@@ -103,8 +103,8 @@ func TestAWeightedAliasSharesCallsOut(t *testing.T) {
 	for i := range calls {
 		chance[numberOf(t, tn, "f@canary")]++
 		key := strconv.Itoa(i)
-		v, err := tn.ResolveFor("f@canary", key)
-		again, _ := tn.ResolveFor("f@canary", key)
+		v, _, err := tn.ResolveFor("f@canary", key)
+		again, _, _ := tn.ResolveFor("f@canary", key)
 		if err != nil || v != again {
 			t.Fatalf("key %s gave %v, then %v, %v", key, v, again, err)
 		}

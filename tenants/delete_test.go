@@ -34,7 +34,7 @@ func TestAPublishUnderWayDoesNotOutliveItsTenant(t *testing.T) {
 	tn := acme(t, r)
 	close(goOn)
 	wantFault(t, <-published, fault.NotFound, "no tenant")
-	wantFault(t, r.DeleteFunction(bg, old, "f"), fault.NotFound)
+	wantFault(t, r.DeleteFunction(bg, old, "f", false), fault.NotFound)
 	for range 2 {
 		if fns := tn.Functions(); len(fns) != 0 {
 			t.Errorf("the new tenant has %v", fns)
@@ -235,7 +235,7 @@ func TestPublishesDeletionsAndCallsAtOnce(t *testing.T) {
 					t.Error(err)
 				}
 				if i == 5 {
-					if err := r.DeleteFunction(bg, tn, name); err != nil {
+					if err := r.DeleteFunction(bg, tn, name, false); err != nil {
 						t.Error(err)
 					}
 				}

@@ -16,8 +16,8 @@
 // Packages are installed by npm (install.go) unless another version has the same (packages.go); their files
 // are on the disk once for each tenant (files.go).
 //
-// Folders of deleted functions stay until the next Open, since what still runs may read them; those of a
-// deleted tenant go with it, since all that it ran is ended first (OnDelete).
+// A version is deleted only if nothing is on it (retire.go), and so its folder goes with it; folders of a
+// deleted tenant do, since all that it ran is ended first (OnDelete).
 //
 // Installs run behind walls (Config.Walls). Lifecycle scripts run where the tenant wants them (registries.go); of a
 // function's own .npmrc only the choice of versions is in effect. Where to look next: publish.go.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/livefn/livefn/internal/fault"
@@ -19,6 +20,8 @@ type Function struct {
 	versions []*Version
 	latest   *Version // that of Latest
 	aliases  map[string]*Alias
+	going    map[int]bool // versions that are being deleted: nothing new is to mean them
+	gate     *gate        // of all versions, for the deletion of the function
 }
 
 // Versions lists the versions, oldest first.
@@ -54,11 +57,37 @@ func (fn *Function) Current(number int) bool {
 	return false
 }
 
+// PausesOnDeploy reports whether a version wants what runs on it to be paused when calls go to another.
+func (fn *Function) PausesOnDeploy() bool {
+	return slices.ContainsFunc(fn.versions, func(v *Version) bool { return v.Settings.OnDeploy == DeployPause })
+}
+
+// Later gives the version to which calls go now that were made like one that came to v: via says how, and
+// key who it was. nil: they may still come to v.
+func (fn *Function) Later(v *Version, via, key string) *Version {
+	switch via {
+	case "":
+		if fn.latest != v {
+			return fn.latest
+		}
+	case ViaVersion:
+	default:
+		a := fn.aliases[via]
+		if a == nil || slices.Contains(a.versions, v) {
+			return nil
+		}
+		if next := a.pick(key); next != nil && next.State == Ready {
+			return next
+		}
+	}
+	return nil
+}
+
 // withLatest finds the newest ready version.
 func (fn *Function) withLatest() *Function {
 	fn.Latest, fn.latest = 0, nil
 	for _, v := range slices.Backward(fn.versions) {
-		if v.State == Ready {
+		if v.State == Ready && !fn.going[v.Number] {
 			fn.Latest, fn.latest = v.Number, v
 			break
 		}
@@ -74,36 +103,44 @@ func (fn *Function) usable(number int) error {
 		return fault.New(fault.NotFound, "The function %q has no version %d; its latest is %d.", fn.Name, number, fn.Latest)
 	case v.State == Broken:
 		return fault.New(fault.VersionBroken, "Version %d of the function %q is broken. %s", number, fn.Name, v.Error)
+	case fn.going[number]:
+		return fault.New(fault.Conflict, "Version %d of the function %q is being deleted.", number, fn.Name)
 	}
 	return nil
 }
 
-// resolve gives the version that is meant by what stands behind the function's name and an @.
-func (fn *Function) resolve(wanted, key string) (*Version, error) {
-	v := fn.latest
+// ViaVersion says that a reference named a version by its number. No alias has such a name.
+const ViaVersion = "@"
+
+// resolve gives the version that is meant by what stands behind the function's name and an @, and how it
+// was found: "" as the latest, ViaVersion, or the alias.
+func (fn *Function) resolve(wanted, key string) (v *Version, via string, err error) {
+	v = fn.latest
 	if wanted == "" || wanted == "latest" {
 		if v == nil {
-			return nil, fault.New(fault.VersionBroken, "No version of the function %q is ready. %s", fn.Name, fn.versions[len(fn.versions)-1].Error)
+			return nil, "", fault.New(fault.VersionBroken, "No version of the function %q is ready. %s", fn.Name, fn.versions[len(fn.versions)-1].Error)
 		}
-		return v, nil
+		return v, "", nil
 	}
 	if number, ok := parseNumber(wanted); ok {
+		via = ViaVersion
 		if v = fn.Version(number); v == nil {
-			return nil, fn.usable(number)
+			return nil, "", fn.usable(number)
 		}
 	} else {
 		a := fn.aliases[wanted]
 		if a == nil {
-			return nil, fault.New(fault.NotFound, "The function %q has no version or alias %q.", fn.Name, strings.Clone(wanted))
+			return nil, "", fault.New(fault.NotFound, "The function %q has no version or alias %q.", fn.Name, strings.Clone(wanted))
 		}
+		via = a.Name // not wanted, which is the caller's
 		if v = a.pick(key); v == nil {
-			return nil, fault.New(fault.NotFound, "The versions that the alias %q of the function %q points at are gone.", a.Name, fn.Name)
+			return nil, "", fault.New(fault.NotFound, "The versions that the alias %q of the function %q points at are gone.", a.Name, fn.Name)
 		}
 	}
 	if v.State == Broken {
-		return nil, fn.usable(v.Number)
+		return nil, "", fn.usable(v.Number)
 	}
-	return v, nil
+	return v, via, nil
 }
 
 // MarshalJSON gives {name, latest, versions, aliases, state, updatedAt, settings}: state and settings are the
@@ -150,7 +187,13 @@ type Version struct {
 	packages string    // hash of what decided on its packages; "": nobody else has the same
 	resolved time.Time // when they were chosen
 	registry *Registry
+	gate     *gate
+	function *gate        // of all versions of the function
+	surplus  *atomic.Bool // it is to go as soon as nothing needs it
 }
+
+// Surplus reports whether the version is to go as soon as nothing needs it.
+func (v *Version) Surplus() bool { return v.surplus.Load() }
 
 // MarshalJSON gives {name, version, state, hash, createdAt, installed, ms, error, settings}.
 func (v *Version) MarshalJSON() ([]byte, error) {

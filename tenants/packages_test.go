@@ -218,7 +218,7 @@ func TestFilesOfPackagesAreSharedAndChecked(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 	for _, name := range []string{"a", "b", "c"} {
-		if err := r.DeleteFunction(bg, acme(t, r), name); err != nil {
+		if err := r.DeleteFunction(bg, acme(t, r), name, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -262,7 +262,7 @@ func TestPackagesOfAVersionThatIsGoneAreNotTakenOver(t *testing.T) {
 	npmRegistry(t, pkg{name: "left", version: "1.0.0"})
 	r, _ := openRegistry(t, t.TempDir(), Config{})
 	v := publish(t, r, "a", Publication{Source: "1", Dependencies: map[string]string{"left": "1"}})
-	if err := r.DeleteFunction(bg, acme(t, r), "a"); err != nil {
+	if err := r.DeleteFunction(bg, acme(t, r), "a", false); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()

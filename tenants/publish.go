@@ -179,6 +179,10 @@ func (r *Registry) commit(ctx context.Context, t *Tenant, v *Version, rec versio
 		return err
 	}
 	return r.changeRecord(ctx, t, v.Function, func(fn *Function, frec *functionRecord) error {
+		if fn.gate == nil {
+			fn.gate, fn.aliases = &gate{}, map[string]*Alias{}
+		}
+		v.function = fn.gate
 		fn.versions = append(slices.Clone(fn.versions), v)
 		frec.Next, frec.Deleted = v.Number+1, false
 		return nil
@@ -186,13 +190,13 @@ func (r *Registry) commit(ctx context.Context, t *Tenant, v *Version, rec versio
 }
 
 // changeFunction changes a function that there is.
-func (r *Registry) changeFunction(ctx context.Context, t *Tenant, name string, f func(fn *Function, rec *functionRecord) error) error {
+func (r *Registry) changeFunction(ctx context.Context, t *Tenant, name string, f func(fn *Function, rec *functionRecord) error, more ...store.Op) error {
 	return r.changeRecord(ctx, t, name, func(fn *Function, rec *functionRecord) error {
 		if len(fn.versions) == 0 {
 			return noFunction(name)
 		}
 		return f(fn, rec)
-	})
+	}, more...)
 }
 
 // changeRecord has f change copies of a function and its record, writes the record together with more, and
@@ -233,44 +237,6 @@ func (r *Registry) tellChanged(tenant string) {
 	changed := r.changed
 	r.mu.Unlock()
 	changed(tenant)
-}
-
-// DeleteFunction deletes a function with all its versions. Their folders go at the next Open, so that
-// what still runs is not broken; their numbers are never used again.
-func (r *Registry) DeleteFunction(ctx context.Context, t *Tenant, name string) error {
-	end, err := t.turn(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer end()
-	fn, err := t.Function(name)
-	if err != nil {
-		return err
-	}
-	t.change.Lock()
-	defer t.change.Unlock()
-	t.life.RLock()
-	defer t.life.RUnlock()
-	if t.deleted {
-		return noTenant(t.name)
-	}
-	frec := functionRecord{Next: fn.versions[len(fn.versions)-1].Number + 1, Deleted: true}
-	ctx = context.WithoutCancel(ctx)
-	if err := r.store.Commit(ctx, putRecord(functionKey(t.name, name), frec)); err != nil {
-		return err // else it is deleted; the rest is tidied here, or at the next Open
-	}
-	t.mu.Lock()
-	t.records[name] = frec
-	t.setLocked(&Function{Name: name})
-	t.mu.Unlock()
-	r.tellChanged(t.name)
-	var ops []store.Op
-	for _, v := range fn.versions {
-		ops = append(ops,
-			store.Op{Key: versionKey(t.name, name, v.Number), Delete: true},
-			store.Op{Key: logKey(t.name, name, v.Number), Delete: true})
-	}
-	return r.commitInParts(ctx, ops)
 }
 
 // commitInParts commits more than one transaction may hold, in order, but not at once.

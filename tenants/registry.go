@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/puzpuzpuz/xsync/v3"
@@ -38,6 +39,7 @@ type Config struct {
 	MaxFileSize    int            // bytes of one: 32 MiB
 	MaxTreeSize    int            // bytes of all: 64 MiB
 	MaxLog         int            // bytes kept of an install's log: 256 KiB
+	KeepVersions   int            // newest versions of a function that are kept, where its settings say nothing: 50; -1: all
 	Limits         Limits         // of a tenant that was not given its own; DefaultLimits is where to begin
 	MaxToken       int            // bytes of a token: 8 KiB
 	MaxTokenTTL    time.Duration  // how long a token may live: 24 h; 30 d at most
@@ -65,6 +67,7 @@ func (c Config) withDefaults() Config {
 	c.MaxFileSize = cmp.Or(c.MaxFileSize, 32<<20)
 	c.MaxTreeSize = cmp.Or(c.MaxTreeSize, 64<<20)
 	c.MaxLog = cmp.Or(c.MaxLog, 256<<10)
+	c.KeepVersions = cmp.Or(c.KeepVersions, 50)
 	c.MaxToken = cmp.Or(c.MaxToken, 8<<10)
 	c.MaxTokenTTL = min(cmp.Or(c.MaxTokenTTL, 24*time.Hour), revocationsKept)
 	c.TokenLeeway = cmp.Or(c.TokenLeeway, 5*time.Second)
@@ -86,6 +89,7 @@ type Registry struct {
 	store *store.Store
 	seals *keyring
 	keys  *xsync.MapOf[[32]byte, *Grant] // by the key's hash
+	use   Use
 	known *tokenCache
 
 	admin sync.Mutex // held while a tenant or a key is made or deleted: one at a time; before mu
@@ -113,7 +117,7 @@ func Open(cfg Config, st *store.Store) (*Registry, error) {
 		return nil, err
 	}
 	r := &Registry{
-		cfg: cfg, store: st, seals: seals, keys: xsync.NewMapOf[[32]byte, *Grant](), tenants: map[string]*Tenant{},
+		cfg: cfg, store: st, seals: seals, keys: xsync.NewMapOf[[32]byte, *Grant](), tenants: map[string]*Tenant{}, use: unused{},
 		check:   func(context.Context, *Version) error { return nil },
 		dropped: func(*Version) {},
 		changed: func(string) {},
@@ -244,7 +248,10 @@ func (r *Registry) load() error {
 			return nil
 		}
 		if len(vs) > 0 {
-			fn := (&Function{Name: parts[1], versions: vs, aliases: map[string]*Alias{}}).withLatest()
+			fn := (&Function{Name: parts[1], versions: vs, aliases: map[string]*Alias{}, gate: &gate{}}).withLatest()
+			for _, v := range vs {
+				v.function = fn.gate
+			}
 			for name, a := range rec.Aliases {
 				fn.aliases[name] = newAlias(name, a, fn)
 			}
@@ -265,7 +272,7 @@ func (r *Registry) version(tenant, fn string, n int, rec versionRecord) *Version
 		Tenant: tenant, Function: fn, Number: n, State: rec.State, Hash: rec.Hash,
 		Dir: filepath.Join(r.tenantDir(tenant), rec.Folder), Settings: Settings(rec.Settings), CreatedAt: rec.CreatedAt,
 		Installed: rec.Installed, Took: rec.Took, Error: rec.Error,
-		packages: rec.Packages, resolved: rec.Resolved, registry: r,
+		packages: rec.Packages, resolved: rec.Resolved, registry: r, gate: &gate{}, surplus: &atomic.Bool{},
 	}
 }
 

@@ -28,7 +28,15 @@ type Settings struct {
 	Idempotent   bool              `json:"idempotent,omitempty"`
 	Tail         *bool             `json:"tail,omitempty"` // false: the function gets no tail argument
 	Triggers     []json.RawMessage `json:"triggers,omitempty"`
+	KeepVersions int               `json:"keepVersions,omitempty"` // newest versions that are kept; 0: the hub's default
+	OnDeploy     string            `json:"onDeploy,omitempty"`     // what becomes of what runs when calls go to another version: finish ("" too) or pause
 }
+
+// What OnDeploy says.
+const (
+	DeployFinish = "finish"
+	DeployPause  = "pause"
+)
 
 // Retries says how often a failed durable execution is tried again.
 type Retries struct {
@@ -80,7 +88,7 @@ func parseSettings(where string, b []byte) (Settings, error) {
 	env := map[string]json.RawMessage{}
 	err := readFields(where, b, map[string]any{
 		"concurrency": &s.Concurrency, "timeout": &s.Timeout, "pauseTimeout": &s.PauseTimeout, "keepEnded": &s.KeepEnded, "retries": &retries, "env": &env,
-		"public": &s.Public, "idempotent": &s.Idempotent, "tail": &s.Tail, "triggers": &s.Triggers,
+		"public": &s.Public, "idempotent": &s.Idempotent, "tail": &s.Tail, "triggers": &s.Triggers, "keepVersions": &s.KeepVersions, "onDeploy": &s.OnDeploy,
 	})
 	if err == nil && len(retries) > 0 {
 		s.Retries = &Retries{}
@@ -183,6 +191,7 @@ const (
 	maxBackoff      = time.Hour // the longest pause before a retry
 	maxAttempts     = 1000
 	maxTriggersOf   = 100
+	maxKeepVersions = 10_000
 )
 
 // check says what is out of range; where is the settings' own name.
@@ -209,6 +218,12 @@ func (s Settings) check(where string) error {
 		if s.Retries.Backoff < 0 || time.Duration(s.Retries.Backoff) > maxBackoff {
 			return wrong("retries.backoff", "it is at most %s.", units.Duration(maxBackoff))
 		}
+	}
+	if s.KeepVersions < 0 || s.KeepVersions > maxKeepVersions {
+		return wrong("keepVersions", "it is 1 to %d; 0: the hub's default.", maxKeepVersions)
+	}
+	if s.OnDeploy != "" && s.OnDeploy != DeployFinish && s.OnDeploy != DeployPause {
+		return wrong("onDeploy", "it is %q or %q.", DeployFinish, DeployPause)
 	}
 	if len(s.Triggers) > maxTriggersOf {
 		return wrong("triggers", "there are at most %d.", maxTriggersOf)

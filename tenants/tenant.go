@@ -54,17 +54,21 @@ func (t *Tenant) CreatedAt() time.Time { return t.createdAt }
 // Resolve gives the version that a reference means: name or name@latest is the newest ready one, name@3
 // the third, name@prod one of those at which the alias prod points. ref is not kept. It takes no lock and
 // allocates nothing.
-func (t *Tenant) Resolve(ref string) (*Version, error) { return t.ResolveFor(ref, "") }
+func (t *Tenant) Resolve(ref string) (*Version, error) {
+	v, _, err := t.ResolveFor(ref, "")
+	return v, err
+}
 
-// ResolveFor is Resolve where an alias chooses the same version each time for the same key.
-func (t *Tenant) ResolveFor(ref, key string) (*Version, error) {
+// ResolveFor is Resolve where an alias chooses the same version each time for the same key; via says how
+// the version was found: "" as the latest, ViaVersion, or the alias.
+func (t *Tenant) ResolveFor(ref, key string) (v *Version, via string, err error) {
 	name, wanted, given := strings.Cut(ref, "@")
 	fn, err := t.Function(name)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if given && wanted == "" {
-		return nil, fault.New(fault.NotFound, "Behind %s@ there is no version or alias.", fn.Name)
+		return nil, "", fault.New(fault.NotFound, "Behind %s@ there is no version or alias.", fn.Name)
 	}
 	return fn.resolve(wanted, key)
 }

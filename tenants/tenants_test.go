@@ -321,10 +321,10 @@ func TestADeletedFunctionIsGoneAndItsNumbersAreNotUsedAgain(t *testing.T) {
 	if _, _, err := r.Publish(bg, tn, "f", Publication{Source: "1"}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.DeleteFunction(bg, tn, "f"); err != nil {
+	if err := r.DeleteFunction(bg, tn, "f", false); err != nil {
 		t.Fatal(err)
 	}
-	wantFault(t, r.DeleteFunction(bg, tn, "f"), fault.NotFound)
+	wantFault(t, r.DeleteFunction(bg, tn, "f", false), fault.NotFound)
 	_, err := tn.Resolve("f")
 	wantFault(t, err, fault.NotFound)
 	stop()

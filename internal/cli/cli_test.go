@@ -195,6 +195,7 @@ func TestEveryCommandPrintsWhatItDid(t *testing.T) {
 		{"pause", "01X"}, {"resume", "01X"}, {"resume", "01X", "[5]", "7", "--version", "2"}, {"cancel", "01X"}, {"cancel", "01X", "--json"},
 		{"send", "01X", "speed", "2"}, {"send", "01X", "speed", "{"}, {"functions"},
 		{"alias", "add"}, {"alias", "new"}, {"alias", "add", "--json"}, {"alias", "set", "add", "prod", "3"}, {"alias", "set", "add", "prod", "2=90", "10=10"},
+		{"functions", "versions", "add"}, {"functions", "rm", "add", "--drain"}, {"functions", "rm", "add@2"},
 		{"alias", "set", "add", "prod", "2", "10"}, {"alias", "set", "add", "prod", "2=x"}, {"alias", "rollback", "add", "prod"}, {"alias", "rm", "add", "prod"},
 		{"publish", dir}, {"publish", dir, "--json"}, {"publish", dir, "--name", "broken"}, {"publish", dir + "/nope"},
 		{"dev"}, {"dev", dir + "/nope"}, {"dev", dir, "--name", "a/b", "--data", dir},

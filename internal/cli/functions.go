@@ -5,15 +5,72 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-type functionsCmd struct{}
+type functionsCmd struct {
+	Ls       functionsLsCmd       `cmd:"" default:"withargs" help:"List functions; the default."`
+	Versions functionsVersionsCmd `cmd:"" help:"List a function's versions."`
+	Rm       functionsRmCmd       `cmd:"" help:"Delete a function, or one version of it, on which nothing is."`
+}
 
-func (*functionsCmd) Run(ctx context.Context, s *session) error {
+type functionsVersionsCmd struct {
+	Name string `arg:"" help:"Function."`
+}
+
+func (c *functionsVersionsCmd) Run(ctx context.Context, s *session) error {
+	a, err := s.hub.Do(ctx, http.MethodGet, functionPath(c.Name)+"/versions", nil)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		return s.result(a.Body)
+	}
+	var page struct {
+		Items []struct {
+			Version                 int
+			State, CreatedAt, Error string
+		}
+	}
+	if err := json.Unmarshal(a.Body, &page); err != nil {
+		return err
+	}
+	now := time.Now()
+	var rows [][]string
+	for _, v := range slices.Backward(page.Items) {
+		why, _, _ := strings.Cut(v.Error, "\n")
+		rows = append(rows, []string{strconv.Itoa(v.Version), v.State, ago(v.CreatedAt, now), plain(why)})
+	}
+	return table(s.out, "VERSION STATE PUBLISHED ERROR", rows)
+}
+
+type functionsRmCmd struct {
+	Name  string `arg:"" help:"Function, or function@version."`
+	Drain bool   `help:"Take nothing new, and wait for what runs on it, for half a minute."`
+}
+
+func (c *functionsRmCmd) Run(ctx context.Context, s *session) error {
+	name, version, one := strings.Cut(c.Name, "@")
+	path := functionPath(name)
+	if one {
+		path += "/versions/" + url.PathEscape(version)
+	}
+	if c.Drain {
+		path += "?drain=true"
+	}
+	if _, err := s.hub.Do(ctx, http.MethodDelete, path, nil); err != nil || s.json {
+		return err
+	}
+	return s.say("deleted %s", plain(c.Name))
+}
+
+type functionsLsCmd struct{}
+
+func (*functionsLsCmd) Run(ctx context.Context, s *session) error {
 	a, err := s.hub.Do(ctx, http.MethodGet, "/v1/functions", nil)
 	if err != nil {
 		return err

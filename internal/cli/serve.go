@@ -40,10 +40,19 @@ type ServeCmd struct {
 	MinFree       string `help:"Room on the disk below which durable work is refused." default:"256MiB" env:"LIVEFN_MIN_FREE"`
 	DrainTimeout  string `help:"How long a stop waits for executions to pause or end; a second signal ends the hub at once." default:"30s" env:"LIVEFN_DRAIN_TIMEOUT"`
 	KeepEnded     string `help:"How long ended durable executions are kept; 0: for ever." default:"7d" env:"LIVEFN_KEEP_ENDED"`
+	KeepVersions  int    `help:"Newest versions of a function that are kept, and older ones only while something needs them; 0: all." default:"50" env:"LIVEFN_KEEP_VERSIONS"`
 	SecretKey     string `help:"Key with which secrets at rest are sealed: 32 bytes in base64 or hex, or @FILE. Without one a key is made in the data folder." placeholder:"KEY" env:"LIVEFN_SECRET_KEY"`
 	SecretKeyOld  string `help:"Keys that were given before, with commas: what they seal moves to the present one." placeholder:"KEYS" env:"LIVEFN_SECRET_KEY_OLD"`
 	ForgetSecrets bool   `help:"Start without the secrets whose key is lost." env:"LIVEFN_FORGET_SECRETS"`
 	LogLevel      string `help:"debug, info, warn or error." default:"info" enum:"debug,info,warn,error" env:"LIVEFN_LOG_LEVEL"`
+}
+
+// orAll makes the flag's 0 the configuration's -1.
+func orAll(keep int) int {
+	if keep == 0 {
+		return -1
+	}
+	return keep
 }
 
 // devTenant is the tenant that --dev makes; its key is kept in the data folder, for the next start.
@@ -122,7 +131,7 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 		return fmt.Errorf("find node: %w", err)
 	}
 	owned := tenants.Config{
-		Dir: filepath.Join(c.Data, functionsDir), Node: node, Npm: c.Npm, AdminKey: c.AdminKey, AllowScripts: c.AllowScripts, Walls: walls, Log: log,
+		Dir: filepath.Join(c.Data, functionsDir), Node: node, Npm: c.Npm, AdminKey: c.AdminKey, AllowScripts: c.AllowScripts, Walls: walls, KeepVersions: orAll(c.KeepVersions), Log: log,
 	}
 	if err := c.secrets(&owned); err != nil {
 		return err
