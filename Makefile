@@ -22,7 +22,7 @@ export GOFLAGS := -buildvcs=false
 GO_SOURCES := $(shell find . -name node_modules -prune -o -name .git -prune -o -path ./data -prune -o -name '*.go' -print)
 GO_UNITS   = $$(go list ./... | grep -vE '/internal/(e2e|torture)$$')
 
-.PHONY: help run build powerloss torture chaos test check lint lint-go lint-js fmt test-go test-js test-e2e race fuzz bench tools clean
+.PHONY: help run build packages powerloss torture chaos test check lint lint-go lint-js fmt test-go test-js test-e2e race fuzz bench tools clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -51,6 +51,10 @@ race: test-go
 
 test-js: $(NPM_DONE) ## the JavaScript of the bridge, the SDK, the dashboard, the scripts and the samples
 	scripts/test-js.sh
+
+packages: ## publish and call functions with some fifty real packages of the registry
+	go vet -tags packages ./internal/packages
+	go test -count=1 -tags packages -v -timeout 20m ./internal/packages
 
 powerloss: ## cuts the power of a real ext4 below the store, again and again; needs root and loop devices
 	go test -count=1 -tags powerloss -run "PowerLoss|DiskThatFails" -timeout 5m -v ./internal/store
