@@ -31,6 +31,7 @@ type BridgeInfo struct {
 	Memory    int64     `json:"memory"`    // resident bytes, with what it has started
 	Processes int       `json:"processes"` // it and what it has started
 	Restarts  int       `json:"restarts"`  // processes that died in its place before it
+	Walls     bool      `json:"walls"`     // false: its code sees what the hub's user sees
 }
 
 // info is the bridge as operators see it; the bridge must be ready.
@@ -47,7 +48,7 @@ func (b *Bridge) info() BridgeInfo {
 	}
 	return BridgeInfo{Tenant: b.tenant, PID: b.p.pid(), Node: b.node, State: state, StartedAt: b.started.UTC().Truncate(time.Millisecond),
 		InFlight: int(b.inFlight.Load()), Calls: b.total, LoopDelay: delay, CPU: float64(int(b.used.busy*1000)) / 1000,
-		Memory: b.used.memory, Processes: b.used.processes, Restarts: b.restarts}
+		Memory: b.used.memory, Processes: b.used.processes, Restarts: b.restarts, Walls: b.cfg.Walls != nil}
 }
 
 // EndedBridge is a process that has ended as operators see it.

@@ -138,6 +138,7 @@ func TestFramesOfNoCallAreDropped(t *testing.T) {
 	check(t, "answered for others", invoke(t, f, m, "answer others"), "Result not mine")
 	check(t, "after", invoke(t, f, m, "1"), "Result 1")
 	check(t, "restarts", f.Bridges("")[0].Restarts, 0)
+	check(t, "walls", f.Bridges("")[0].Walls, false)
 }
 
 func TestCallsAreRefusedWhenNoProcessGetsReady(t *testing.T) {

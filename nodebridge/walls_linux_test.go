@@ -72,6 +72,7 @@ func TestABridgeBehindWallsIsKnownByItsNumber(t *testing.T) {
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", f.Bridges("")[0].PID))
 	check(t, "error", err, nil)
 	check(t, "program", strings.HasPrefix(filepath.Base(exe), "node"), true)
+	check(t, "walls", f.Bridges("")[0].Walls, true)
 }
 
 func TestWithoutTheNetworkOnlyLoopbackIsLeft(t *testing.T) {

@@ -46,6 +46,15 @@ export function count (n, one, many = `${one}s`) {
   return `${n.toLocaleString()} ${n === 1 ? one : many}`
 }
 
+/** 640 KiB, 41 MiB, 1.2 GiB */
+export function size (bytes) {
+  if (!Number.isFinite(bytes)) return ''
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  let at = 0
+  while (bytes >= 1024 && at < units.length - 1) { bytes /= 1024; at++ }
+  return `${bytes < 10 && at > 0 ? bytes.toFixed(1) : Math.round(bytes)} ${units[at]}`
+}
+
 const LIMIT = 20_000 // characters of JSON that are shown
 
 /** Fills an element with a value as JSON, tokens marked up, too much of it cut. */

@@ -10,6 +10,8 @@
 //
 //   signin-key, signin-submit        the key and the button of the sign-in page
 //   status                           the connection; data-status: connecting | open | reconnecting | closed
+//   no-walls                         the warning that functions run without walls
+//   bridge-<pid>                     a Node process (data-state: running | draining | late)
 //   function-<name>                  a function in the list (a link)
 //   call-args, call-submit,          the arguments, Call, Start durable, and what came of it
 //   start-submit, call-result        (call-result has data-state: running | paused | succeeded | failed | started)

@@ -11,6 +11,7 @@ const KEY = 'livefn.key'
 const EXECUTIONS = 300 // rows kept
 const CALLS = 20 // functions whose last call is kept
 const PROGRESS = 6 // running executions whose progress is watched
+const BRIDGES = 2000 // ms between two looks at the bridges
 const ENDED = new Set(['succeeded', 'failed', 'cancelled'])
 
 export class Store {
@@ -25,6 +26,7 @@ export class Store {
     loaded: false, // the list of executions, once
     sampled: false, // the hub is too busy for all of them to be shown
     calls: new Map(), // function → its last call from here
+    bridges: undefined, // {items, ended}: the tenant's Node processes
     published: undefined, // what stands under the chosen function's name
     detail: undefined // the open execution
   }
@@ -82,6 +84,11 @@ export class Store {
     this.state.status = this.#client.status
     this.loadFunctions()
     this.loadExecutions()
+    this.loadBridges()
+    const looking = setInterval(() => { // they have no stream, and are looked at on the first page alone
+      if (!document.hidden && this.state.status === 'open' && !this.state.route.function) this.loadBridges()
+    }, BRIDGES)
+    session.signal.addEventListener('abort', () => clearInterval(looking))
     this.#watchLifecycle(session.signal)
     this.#routed()
   }
@@ -93,7 +100,7 @@ export class Store {
     this.#watched.clear()
     sessionStorage.removeItem(KEY)
     Object.assign(this.state, {
-      status: 'signed-out', error: undefined, functions: undefined, functionsError: undefined, executions: new Map(), executionsError: undefined, loaded: false, sampled: false, calls: new Map(), published: undefined, detail: undefined
+      status: 'signed-out', error: undefined, functions: undefined, functionsError: undefined, executions: new Map(), executionsError: undefined, loaded: false, sampled: false, calls: new Map(), bridges: undefined, published: undefined, detail: undefined
     })
     this.changed()
   }
@@ -107,6 +114,14 @@ export class Store {
       this.state.published?.load()
     } catch (error) {
       this.state.functionsError = error
+    }
+    this.changed()
+  }
+
+  async loadBridges () {
+    try {
+      this.state.bridges = await this.#api('/bridges')
+    } catch { // not allowed, or lost on the way: what was known stays
     }
     this.changed()
   }

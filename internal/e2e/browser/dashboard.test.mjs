@@ -65,6 +65,8 @@ test('an execution that somebody else started appears, and its state follows', (
   await page.goto(`${url}/#key=${key}`)
   await page.locator('[data-testid=status][data-status=open]').waitFor()
   assert.ok(!page.url().includes(key), 'the key stays in the address bar')
+  await page.locator('[data-testid^=bridge-][data-state=running]').first().waitFor()
+  assert.ok(await page.getByTestId('no-walls').isHidden(), 'it warns of missing walls that are there')
   const headers = { Authorization: `Bearer ${key}` }
   const started = await fetch(`${url}/v1/invoke/report?async=1`, { method: 'POST', headers, body: '[{ "rowsPerSecond": 1000 }]' })
   const { execution } = await started.json()

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ago, between, clock, count, duration, parseArgs, parseJSON, settings, shortId } from '../format.js'
+import { ago, between, clock, count, duration, parseArgs, parseJSON, settings, shortId, size } from '../format.js'
 
 test('durations are short at every size', () => {
   assert.deepEqual(
@@ -40,4 +40,8 @@ test('settings are labels, and secrets only a number', () => {
 
 test('ids and counts', () => {
   assert.deepEqual([shortId('01K0MWTESQQ900000000000008'), shortId('s1'), count(1, 'row'), count(2, 'row')], ['00000008', 's1', '1 row', '2 rows'])
+})
+
+test('sizes are written with one unit', () => {
+  assert.deepEqual([0, 1023, 1024, 1536, 43_000_000, 3 * 2 ** 30, NaN].map(size), ['0 B', '1023 B', '1.0 KiB', '1.5 KiB', '41 MiB', '3.0 GiB', ''])
 })

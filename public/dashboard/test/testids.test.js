@@ -13,7 +13,7 @@ test('main.js lists exactly the test ids that views set', () => {
   for (const file of readdirSync(new URL('../views/', import.meta.url))) {
     const source = read(`views/${file}`)
     for (const match of source.matchAll(/(?:'data-testid'|testid): ['`]([^'`]+)['`]|chip\(['`]([^'`]+)['`]\)|section\('[^']+', '([^']+)'\)/g)) {
-      set.add((match[1] ?? match[2] ?? match[3]).replace(/\$\{(?:fn|x|v)\.(\w+)\}/, '<$1>'))
+      set.add((match[1] ?? match[2] ?? match[3]).replace(/\$\{(?:fn|x|v|bridge)\.(\w+)\}/, '<$1>'))
     }
   }
   assert.deepEqual([...set].sort(), [...new Set(listed)].sort())

@@ -1,6 +1,7 @@
 import { h, icon, icons, set, show, text } from '../dom.js'
 import { href } from '../route.js'
 import { brand } from './brand.js'
+import { bridges } from './bridges.js'
 import { detail } from './detail.js'
 import { executions } from './executions.js'
 import { functions } from './functions.js'
@@ -24,13 +25,17 @@ export function shell (store) {
   const call = panel(store)
   const list = executions(store)
   const under = versions(store)
+  const processes = bridges()
   const open = detail(store)
-  const middle = h('main', { class: 'middle', id: 'main' }, call.element, list.element, under.element)
+  const middle = h('main', { class: 'middle', id: 'main' }, call.element, list.element, under.element, processes.element)
+  const warning = h('p', { class: 'warning', role: 'alert', 'data-testid': 'no-walls' },
+    h('strong', {}, 'Functions run without walls.'), ' They see and do what the user that runs the hub can: publish only code that you trust.')
   const body = h('div', { class: 'body' }, side.element, middle, open.element)
 
   const element = h('div', { class: 'shell' },
     h('a', { class: 'skip', href: '#main', onclick: event => { event.preventDefault(); middle.querySelector('textarea, a, button')?.focus() } }, 'Skip to content'),
     h('header', { class: 'top' }, h('a', { class: 'home', href: href(), 'aria-label': 'livefn, all executions' }, brand()), h('span', { class: 'grow' }), status, out),
+    warning,
     body)
 
   addEventListener('keydown', event => {
@@ -44,9 +49,10 @@ export function shell (store) {
       if (!show(element, state.status !== 'signed-out' && (state.status !== 'connecting' || state.functions))) return
       text(label, STATUS[state.status])
       set(status, { 'data-status': state.status })
+      show(warning, state.bridges?.items.some(bridge => bridge.walls === false))
       set(body, { 'data-open': state.route.execution ? 'execution' : state.route.function ? 'function' : 'home' })
       document.title = state.route.function ? `${state.route.function} · livefn` : 'livefn'
-      for (const view of [side, call, list, under, open]) view.update(state)
+      for (const view of [side, call, list, under, processes, open]) view.update(state)
     }
   }
 }
