@@ -297,7 +297,7 @@ func (x *Execution) errorLocked(f *Failure) (after func()) {
 	if f.Code == fault.Overloaded && x.durable {
 		return x.againLocked(x.t.hub.cfg.RetryOverload, nil)
 	}
-	if f.Code == fault.Stuck || f.Code == fault.OutOfMemory {
+	if f.Code == fault.Stuck || f.Code == fault.OutOfMemory || f.Code == fault.BridgeLost {
 		return x.lostLocked(f)
 	}
 	return x.attemptFailedLocked(f)

@@ -15,5 +15,6 @@ func (h *Hub) limit(owner *tenants.Tenant) {
 	h.bridges.Limit(owner.Name(), nodebridge.Limits{
 		MinBridges: l.MinBridges, MaxBridges: l.MaxBridges, MaxConcurrency: l.MaxConcurrency,
 		MaxWaiting: l.MaxQueue, MaxWaitTime: time.Duration(l.MaxQueueTime),
+		Memory: int64(l.Memory), SoftMemory: int64(l.SoftMemory), Processes: l.Processes, OpenFiles: l.OpenFiles,
 	})
 }

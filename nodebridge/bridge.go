@@ -28,6 +28,8 @@ type Bridge struct {
 	cfg      *Config
 	output   func(stream, line string)
 	restarts int
+	limits   *Limits       // when it was started
+	said     chan struct{} // closed when all that it wrote to stderr was read
 	p        *process
 	started  time.Time
 
@@ -50,7 +52,8 @@ type Bridge struct {
 	total     uint64             // calls accepted
 	ping      ping
 	used      measured
-	retired   error // why it takes no more calls though it runs; nil: it takes them
+	guarded   time.Time // when its memory was looked at; of the goroutine that watches
+	retired   error     // why it takes no more calls though it runs; nil: it takes them
 	retiredAt time.Time
 	moved     bool         // its calls were told
 	why       *fault.Fault // what its calls fail with, if the process is ended for something they did
@@ -58,7 +61,7 @@ type Bridge struct {
 }
 
 func newBridge(tenant string, cfg *Config, p *process, output func(stream, line string)) *Bridge {
-	b := &Bridge{tenant: tenant, cfg: cfg, p: p, output: output, freed: func() {}, started: time.Now(),
+	b := &Bridge{tenant: tenant, cfg: cfg, p: p, output: output, freed: func() {}, limits: &Limits{}, said: make(chan struct{}), started: time.Now(),
 		wake: make(chan struct{}, 1), ready: make(chan struct{}), modules: map[uint32]*loaded{}}
 	b.reading.setup(b)
 	return b
@@ -84,7 +87,10 @@ func (b *Bridge) run(ctx context.Context, live func()) error {
 		return nil
 	})
 	g.Go(func() error { return b.lines("stdout", b.p.stdout) })
-	g.Go(func() error { return b.lines("stderr", b.p.stderr) })
+	g.Go(func() error {
+		defer close(b.said)
+		return b.lines("stderr", b.p.stderr)
+	})
 
 	b.handshake(ctx, end, live)
 	<-ctx.Done()
@@ -111,6 +117,10 @@ func (b *Bridge) handshake(ctx context.Context, end context.CancelCauseFunc, liv
 	defer timer.Stop()
 	select {
 	case <-b.ready:
+		if err := restrict(b.p.pid(), b.limits); err != nil {
+			end(err)
+			return
+		}
 		live()
 	case <-timer.C:
 		end(fmt.Errorf("the process was not ready in %v", b.cfg.ReadyTimeout))

@@ -37,6 +37,7 @@ type Config struct {
 	GrowInFlight  int           // calls in flight in each bridge above which it does; default 2000
 	GrowAfter     time.Duration // how long one of these, or calls that wait, must last; default 500ms
 	ShrinkAfter   time.Duration // how long the load must have fitted into fewer bridges before there are fewer; default 60s
+	RecycleAge    time.Duration // how old a bridge must be to be replaced for its memory; default 60s
 	IdleAfter     time.Duration // how long a tenant that may have none must be without calls before it has none; default 10m
 }
 
@@ -62,6 +63,7 @@ func (c Config) withDefaults() Config {
 	set(&c.GrowInFlight, 2000)
 	set(&c.GrowAfter, 500*time.Millisecond)
 	set(&c.ShrinkAfter, time.Minute)
+	set(&c.RecycleAge, time.Minute)
 	set(&c.IdleAfter, 10*time.Minute)
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/puzpuzpuz/xsync/v3"
@@ -94,7 +95,9 @@ func (f *Fleet) prepare() (err error) {
 }
 
 func (f *Fleet) start(tenant string) (*process, error) {
-	return f.spawn.startProcess(&f.cfg, f.dir, tenant)
+	cfg := f.cfg
+	cfg.NodeArgs = slices.Concat(cfg.NodeArgs, f.limitsOf(tenant).heapFlag())
+	return f.spawn.startProcess(&cfg, f.dir, tenant)
 }
 
 func (f *Fleet) takeFresh() []*Pool {

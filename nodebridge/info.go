@@ -58,7 +58,7 @@ type EndedBridge struct {
 	StartedAt time.Time `json:"startedAt"`
 	EndedAt   time.Time `json:"endedAt"`
 	Calls     uint64    `json:"calls"`
-	Code      string    `json:"code"`   // died, scaled_in, stopped, broken, or a fault's: stuck, out_of_memory
+	Code      string    `json:"code"`   // died, scaled_in, recycled, stopped, broken, or a fault's: stuck, out_of_memory
 	Reason    string    `json:"reason"` // for people
 }
 
@@ -68,6 +68,7 @@ const keptEnds = 20
 // Why a bridge ended, as a word for programs; faults have their own codes.
 const (
 	endDied     = "died"      // by itself: it crashed, or called process.exit
+	endRecycled = "recycled"  // its memory had come near the limit
 	endScaledIn = "scaled_in" // there was one more than the load asked for
 	endStopped  = "stopped"   // with the hub, or with its tenant
 	endBroken   = "broken"    // it never got ready, or broke the protocol
@@ -81,6 +82,8 @@ func endCode(err error, stopped bool) string {
 	switch {
 	case errors.Is(err, errScaledIn):
 		return endScaledIn
+	case errors.Is(err, errRecycled):
+		return endRecycled
 	case isFault:
 		return string(f.Code)
 	case stopped:
@@ -95,6 +98,9 @@ func endCode(err error, stopped bool) string {
 // noteEndLocked remembers how a bridge ended.
 func (p *Pool) noteEndLocked(b *Bridge, err error, stopped bool) {
 	i := b.info()
+	if b.why != nil {
+		err = b.why // more than its death says
+	}
 	e := EndedBridge{Tenant: p.tenant, PID: i.PID, StartedAt: i.StartedAt, EndedAt: time.Now().UTC().Truncate(time.Millisecond), Calls: i.Calls,
 		Code: endCode(err, stopped), Reason: err.Error()}
 	if f, ok := errors.AsType[*fault.Fault](err); ok {

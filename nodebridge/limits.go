@@ -9,6 +9,11 @@ type Limits struct {
 	MaxConcurrency int           // calls in flight in all of them, but for calls within calls; 0: no limit
 	MaxWaiting     int           // calls that wait for a bridge or a place in one; 0: Config.MaxWaiting
 	MaxWaitTime    time.Duration // how long they wait; 0: Config.MaxWaitTime
+
+	Memory     int64 // resident bytes of a bridge and what it has started; 0: no limit
+	SoftMemory int64 // from here on another bridge takes its place; 0: most of Memory
+	Processes  int   // a bridge and what it has started; 0: no limit
+	OpenFiles  int   // of each process; 0: the hub's own limit
 }
 
 // limitsOf gives what holds for a tenant.

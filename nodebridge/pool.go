@@ -147,7 +147,7 @@ func (p *Pool) runBridge(ctx context.Context, died int) (lived time.Duration, st
 		return 0, true
 	}
 	b := newBridge(p.tenant, &p.fleet.cfg, process, func(stream, line string) { p.fleet.tell(p.tenant, process.pid(), stream, line) })
-	b.restarts, b.freed = died, p.room
+	b.restarts, b.freed, b.limits = died, p.room, p.limits.Load()
 	var since time.Time
 	err = b.run(ctx, func() {
 		since = time.Now()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 // reading is what the goroutine that reads a bridge has for itself.
@@ -23,11 +24,18 @@ func (r *reading) setup(b *Bridge) {
 	r.each = b.frame
 }
 
+// lastWords is how long calls of a dead process wait for what it wrote to stderr. Mostly that is there.
+const lastWords = 100 * time.Millisecond
+
 // read hands on what the process says, until it ends or makes no sense. Then no user code runs there
 // any more, and every call that had no final frame is Lost.
 func (b *Bridge) read() error {
 	err := b.readChunks()
 	b.p.killGroup()
+	select { // its last words may say why
+	case <-b.said:
+	case <-time.After(lastWords):
+	}
 	b.lose()
 	b.reading.split.release()
 	if errors.Is(err, io.EOF) {

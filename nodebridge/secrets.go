@@ -56,5 +56,6 @@ func (b *Bridge) print(stream, line string) {
 	if hide != nil {
 		line = hide.Replace(line)
 	}
+	b.heard(stream, line)
 	b.output(stream, line)
 }

@@ -20,6 +20,16 @@ func usageOf(pid int) (u usage, err error) {
 	return u, nil
 }
 
+// residentOf gives the resident memory of one process, 0 if it can't be read.
+func residentOf(pid int) int64 {
+	statm, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm") //nolint:gosec // of a process of ours
+	fields := bytes.Fields(statm)
+	if err != nil || len(fields) < 2 {
+		return 0
+	}
+	return parse(fields[1]) * int64(os.Getpagesize())
+}
+
 // maxProcesses bounds how many processes of a bridge are looked at; more than that are too many anyway.
 const maxProcesses = 4096
 

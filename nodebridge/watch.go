@@ -48,15 +48,20 @@ func (p *Pool) look(now time.Time) {
 	l := load{at: now, delay: -1}
 	var taken uint64
 	doubtful := 0
+	var worn []*Bridge
 	bridges := p.all()
 	for _, b := range bridges {
 		busy := b.look(now)
 		used := b.measure(now, busy)
+		grown := b.guard(limits, now, busy)
 		b.move(now)
 		total, takes, patience := b.state()
 		taken += total
 		switch {
 		case !takes:
+		case grown:
+			worn = append(worn, b)
+			doubtful++
 		case b.lateness() >= patience/2: // it will be ended if it goes on like this: another one is wanted now
 			doubtful++
 		default:
@@ -74,8 +79,19 @@ func (p *Pool) look(now time.Time) {
 	l.calls, p.called = taken != p.called, taken
 	size := p.wanted - doubtful
 	l.starting = max(0, size-l.live)
+	for _, b := range worn {
+		if l.live == 0 || !slices.Contains(p.bridges(), b) { // who else would take the calls?
+			break
+		}
+		p.retireLocked(b, errRecycled)
+		p.wanted--
+		doubtful--
+	}
 	if l.waiting = p.waiting.count; limits.MaxConcurrency > 0 && l.inFlight >= limits.MaxConcurrency {
 		l.waiting = 0 // a further bridge would not take them either
+	}
+	if size <= 0 && doubtful > 0 {
+		l.waiting = max(l.waiting, 1) // what they have to do will be another's
 	}
 	if n := p.scaler.want(cfg, limits, max(size, 0), l) + doubtful; n != p.wanted && !p.ended {
 		p.wantLocked(n)
@@ -193,8 +209,13 @@ func (b *Bridge) fail(why *fault.Fault) {
 
 // suspects names the functions that may have been running since p was sent.
 func (b *Bridge) suspects(p ping) string {
-	var names []string
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.suspectsLocked(p)
+}
+
+func (b *Bridge) suspectsLocked(p ping) string {
+	var names []string
 	b.calls.each(func(s *slot, _ *Call) {
 		if s.seq <= p.behind {
 			if name := fmt.Sprintf("%s@%d", s.module.m.Function, s.module.m.Version); !slices.Contains(names, name) {
@@ -202,7 +223,6 @@ func (b *Bridge) suspects(p ping) string {
 			}
 		}
 	})
-	b.mu.Unlock()
 	slices.Sort(names)
 	switch len(names) {
 	case 0:

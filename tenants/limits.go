@@ -29,11 +29,17 @@ type Limits struct {
 	MaxConcurrency int            `json:"maxConcurrency"` // executions that run at once, but for those that others wait for; 0: no limit
 	MaxQueue       int            `json:"maxQueue"`       // calls that wait for a process, or a place in one
 	MaxQueueTime   units.Duration `json:"maxQueueTime"`   // how long they wait
+
+	Memory     units.Size `json:"memory"`     // resident bytes of a Node process and what it has started; 0: no limit
+	SoftMemory units.Size `json:"softMemory"` // from here on another process takes its place; 0: 80 % of memory
+	Processes  int        `json:"processes"`  // a Node process and what it has started; 0: no limit
+	OpenFiles  int        `json:"openFiles"`  // of each process; 0: the hub's own limit
 }
 
 // DefaultLimits are those of a hub that was not told otherwise.
 func DefaultLimits() Limits {
-	return Limits{MinBridges: 1, MaxBridges: 4, MaxQueue: 10_000, MaxQueueTime: units.Duration(10 * time.Second)}
+	return Limits{MinBridges: 1, MaxBridges: 4, MaxQueue: 10_000, MaxQueueTime: units.Duration(10 * time.Second),
+		Memory: 1 << 30, Processes: 256, OpenFiles: 4096}
 }
 
 // limitBounds says of each limit, by its JSON name, which values it takes.
@@ -45,6 +51,10 @@ var limitBounds = map[string]struct{ least, most float64 }{
 	"maxBridges":     {1, 64},
 	"maxConcurrency": {0, 1_000_000},
 	"maxQueue":       {1, 1_000_000},
+	"memory":         {0, 1 << 40},
+	"softMemory":     {0, 1 << 40},
+	"processes":      {0, 100_000},
+	"openFiles":      {0, 1 << 20},
 	"maxQueueTime":   {float64(time.Millisecond), float64(time.Hour)},
 }
 
@@ -100,8 +110,20 @@ func (l Limits) Check() error {
 	if l.MinBridges > l.MaxBridges {
 		return fault.New(fault.InvalidRequest, "limits.minBridges: it is %d, and maxBridges is %d.", l.MinBridges, l.MaxBridges)
 	}
+	if l.Memory > 0 && l.Memory < leastMemory {
+		return fault.New(fault.InvalidRequest, "limits.memory: it is 0, or at least %s: a Node process takes most of that for itself.", units.Size(leastMemory))
+	}
+	if l.OpenFiles > 0 && l.OpenFiles < leastFiles {
+		return fault.New(fault.InvalidRequest, "limits.openFiles: it is 0, or at least %d.", leastFiles)
+	}
 	return nil
 }
+
+// What Node needs to start.
+const (
+	leastMemory = 96 << 20
+	leastFiles  = 64
+)
 
 // number gives the value behind a pointer to a limit's field.
 func number(field any) float64 {
