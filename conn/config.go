@@ -25,6 +25,7 @@ type Config struct {
 	CloseWithin    time.Duration // for the peer to answer a close; 5 s
 	PingEvery      time.Duration // a WebSocket is pinged, and an event stream gets a comment, after so long without traffic; 20 s
 	DrainWithin    time.Duration // for running requests to end once Serve's context has; 10 s
+	RefusePause    time.Duration // how long a refusal for a tenant's rate is held back over HTTP; 50 ms
 	ReconnectAfter time.Duration // clients told to leave come back after 0 to this long; 5 s
 	Log            *slog.Logger  // slog.Default()
 }
@@ -58,6 +59,7 @@ func (c *Config) setDefaults() {
 	setTime(&c.CloseWithin, 5*time.Second)
 	setTime(&c.PingEvery, 20*time.Second)
 	setTime(&c.DrainWithin, 10*time.Second)
+	setTime(&c.RefusePause, 50*time.Millisecond)
 	setTime(&c.ReconnectAfter, 5*time.Second)
 	if c.Log == nil {
 		c.Log = slog.Default()

@@ -120,7 +120,21 @@ func (p *problem) rpc(code int) []byte {
 func (s *Server) fail(ctx *fasthttp.RequestCtx, err error) {
 	f := fault.From(err)
 	s.logFault(f, string(ctx.Method()), string(ctx.Path()))
+	if f.Code == fault.RateLimited {
+		s.brake()
+	}
 	problemOf(f).write(ctx)
+}
+
+// brake lets a connection wait for its refusal. To refuse costs about as much as to call: a client that comes back at
+// once would take the machine from other tenants with its refusals alone.
+func (s *Server) brake() {
+	pause := time.NewTimer(s.cfg.RefusePause)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-s.ctx.Done():
+	}
 }
 
 func (s *Server) logFault(f *fault.Fault, method, path string) {

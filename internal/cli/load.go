@@ -19,6 +19,7 @@ type loadCmd struct {
 	Idle    loadIdleCmd    `cmd:"" help:"Measure the memory of idle subscribed connections."`
 	Storm   loadStormCmd   `cmd:"" help:"Drop subscribed clients all at once, and measure how they come back."`
 	Large   loadLargeCmd   `cmd:"" help:"Measure small calls beside payloads of 60 MiB in the same process."`
+	Flood   loadFloodCmd   `cmd:"" help:"Measure one tenant's calls beside another tenant that floods the hub."`
 	Peer    loadPeerCmd    `cmd:"" hidden:"" help:"Run a peer of a comparison."`
 }
 
@@ -227,6 +228,31 @@ func (c *loadLargeCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	figures, err := loadtest.Large{Livefn: program, Node: c.Node, Bytes: c.Bytes, Rate: c.Rate, Rounds: c.Rounds, Duration: c.Duration, Log: s.note}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	return s.figures(figures, figures.Whole())
+}
+
+type loadFloodCmd struct {
+	Rate        float64       `help:"Calls each second of the tenant that is measured." default:"1000"`
+	Limit       float64       `help:"Calls each second that the other one may make (callRate)." default:"1000"`
+	Connections int           `help:"Of the other one." default:"64" short:"c"`
+	Rounds      int           `help:"Interleaved rounds." default:"5"`
+	Duration    time.Duration `help:"Of each measurement." default:"2s"`
+	Node        string        `help:"The node program." default:"node" env:"LIVEFN_NODE"`
+}
+
+func (c *loadFloodCmd) Run(ctx context.Context, s *session) error {
+	if c.Rate <= 0 || c.Limit <= 0 || c.Connections < 1 || c.Rounds < 1 || c.Duration <= 0 {
+		return wrongUsage("rate, limit, connections, rounds and duration must be above zero")
+	}
+	program, err := itself()
+	if err != nil {
+		return err
+	}
+	figures, err := loadtest.Flood{Livefn: program, Node: c.Node, Rate: c.Rate, Limit: c.Limit, Connections: c.Connections,
+		Rounds: c.Rounds, Duration: c.Duration, Log: s.note}.Run(ctx)
 	if err != nil {
 		return err
 	}
