@@ -1,6 +1,9 @@
 package conn
 
 import (
+	"bytes"
+	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/valyala/fasthttp"
@@ -13,6 +16,32 @@ import (
 type Caller struct {
 	Tenant *tenants.Tenant // as whom; nil for an admin who acts as none
 	Admin  bool
+	Token  *tenants.Token // nil: it has a key
+	grant  *tenants.Grant
+}
+
+// subject gives who has the token, if it says.
+func (c *Caller) subject() string {
+	if c.Token == nil {
+		return ""
+	}
+	return c.Token.Subject
+}
+
+// key gives the hub's name of an idempotency key of c's: one that a token's holder chooses must not meet one of
+// somebody else's.
+func (c *Caller) key(k string) string {
+	if c.Token == nil || k == "" {
+		return k
+	}
+	return "token " + strconv.Quote(c.Token.Subject) + " " + k
+}
+
+// from is what a caller says beside its key or token.
+type from struct {
+	tenant []byte // as whom it acts
+	origin []byte // of the page that it is, if it is one
+	host   []byte // that it speaks to
 }
 
 const headerTenant = "Livefn-Tenant"
@@ -20,33 +49,59 @@ const headerTenant = "Livefn-Tenant"
 var (
 	errNoKey    = fault.New(fault.Unauthorized, "Send a key: Authorization: Bearer <key>.")
 	errNoTenant = fault.New(fault.InvalidRequest, "The admin key belongs to no tenant: say which one to act as with the header Livefn-Tenant.")
-	errNotAdmin = fault.New(fault.Forbidden, "Only the admin key may do this.")
+	errOrigin   = fault.New(fault.Forbidden, "Pages of this origin may not act as the tenant: its list of origins (/v1/origins) does not have it.")
 )
+
+// callerKey is where a request keeps its caller.
+type callerKey struct{}
 
 // caller finds out who sent the request.
 func (s *Server) caller(ctx *fasthttp.RequestCtx) (Caller, error) {
-	key := bearer(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization))
+	if c, ok := ctx.UserValue(callerKey{}).(*Caller); ok {
+		return *c, nil
+	}
+	h := &ctx.Request.Header
+	key := bearer(h.Peek(fasthttp.HeaderAuthorization))
+	if len(key) == 0 && ctx.IsGet() && bytes.HasSuffix(ctx.Path(), []byte("/events")) {
+		key = ctx.QueryArgs().Peek("token") // an EventSource has no headers of its own
+	}
 	if len(key) == 0 {
 		return Caller{}, errNoKey
 	}
-	return s.signIn(key, func() []byte { return ctx.Request.Header.Peek(headerTenant) })
+	c, err := s.signIn(key, from{h.Peek(headerTenant), h.Peek(fasthttp.HeaderOrigin), ctx.Host()})
+	if err == errOrigin {
+		ctx.Response.Header.Del(fasthttp.HeaderAccessControlAllowOrigin)
+	}
+	return c, err
 }
 
-// signIn finds out who has key. as gives the tenant that an admin wants to act as, or nothing.
-func (s *Server) signIn(key []byte, as func() []byte) (Caller, error) {
+// signIn finds out who has a key or token.
+func (s *Server) signIn(key []byte, in from) (Caller, error) {
 	g, err := s.tenants.Authenticate(borrow(key)) // hashed before it returns, not kept
 	if err != nil {
 		return Caller{}, err
 	}
-	c := Caller{Tenant: g.Tenant, Admin: g.Admin}
-	if g.Admin {
-		if name := as(); len(name) > 0 {
-			if c.Tenant, err = s.tenants.Tenant(string(name)); err != nil {
+	c := Caller{Tenant: g.Tenant, Admin: g.Admin, Token: g.Token, grant: g}
+	if len(in.tenant) > 0 {
+		switch {
+		case g.Admin:
+			if c.Tenant, err = s.tenants.Tenant(string(in.tenant)); err != nil {
 				return Caller{}, err
 			}
+		case string(in.tenant) != g.Tenant.Name():
+			return Caller{}, fault.New(fault.Forbidden, "This key or token belongs to the tenant %q; only the admin key may act as another.", g.Tenant.Name())
 		}
 	}
+	if len(in.origin) > 0 && c.Tenant != nil && !sameOrigin(in.origin, in.host) && !c.Tenant.AllowsOrigin(string(in.origin)) {
+		return Caller{}, errOrigin
+	}
 	return c, nil
+}
+
+// sameOrigin says whether a page came from the hub itself, as the dashboard does.
+func sameOrigin(origin, host []byte) bool {
+	_, of, ok := bytes.Cut(origin, []byte("://"))
+	return ok && len(host) > 0 && bytes.EqualFold(of, host)
 }
 
 // tenant gives the tenant as whom the request acts.
@@ -59,6 +114,34 @@ func (s *Server) tenant(ctx *fasthttp.RequestCtx) (*tenants.Tenant, error) {
 		return nil, errNoTenant
 	}
 	return c.Tenant, nil
+}
+
+// admit lets a request pass to its route if its sender may use that.
+func (s *Server) admit(ctx *fasthttp.RequestCtx, r *route, args []string) error {
+	if r.rule.who == anyone {
+		return nil
+	}
+	c, err := s.caller(ctx)
+	if err != nil {
+		return err
+	}
+	ctx.SetUserValue(callerKey{}, &c)
+	return s.allow(&c, r.rule, r.target(args))
+}
+
+// target gives the part of the path that the route's rule is about.
+func (r *route) target(args []string) string {
+	n := 0
+	for _, part := range r.parts {
+		if !strings.HasPrefix(part, "{") {
+			continue
+		}
+		if part == "{"+r.rule.on+"}" && n < len(args) {
+			return args[n]
+		}
+		n++
+	}
+	return ""
 }
 
 // bearer gives the token of an Authorization header (RFC 6750), or nothing.

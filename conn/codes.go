@@ -14,7 +14,9 @@ const (
 	CloseRestart      CloseCode = 1012
 	CloseBusy         CloseCode = 1013
 	CloseUnauthorized CloseCode = 4001
+	CloseForbidden    CloseCode = 4003
 	CloseSlow         CloseCode = 4008
+	CloseOverloaded   CloseCode = 4029
 )
 
 // CloseEntry is one row of CloseCodes.
@@ -36,8 +38,10 @@ var CloseCodes = []CloseEntry{
 	{CloseInternal, "internal error", "A fault of the hub's own.", "Reconnect with backoff."},
 	{CloseRestart, "restart", "The hub drains; `closing` came before.", "Reconnect after `reconnect.after` milliseconds, resubscribe from the last offset."},
 	{CloseBusy, "busy", "More clients come than `ConnectRate` lets in; `closing` came before, and nothing was begun.", "Reconnect after `reconnect.after` milliseconds, resubscribe from the last offset."},
-	{CloseUnauthorized, "unauthorized", "No `auth` in time, or a key the hub does not know.", "Get a new token, then reconnect; without one, give up."},
+	{CloseUnauthorized, "unauthorized", "No `auth` in time, a key or token the hub does not know, or one that was revoked or has run out.", "Get a new token, then reconnect; without one, give up."},
+	{CloseForbidden, "forbidden", "The tenant does not allow pages of this origin, or the key belongs to another tenant than was named.", "Give up."},
 	{CloseSlow, "slow consumer", "The client did not read what it asked for.", "Reconnect, resubscribe from the last offset."},
+	{CloseOverloaded, "too many connections", "The tenant, or the token's subject, has as many connections as it may.", "Reconnect with backoff."},
 }
 
 // reason is what the close frame says for code.

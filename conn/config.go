@@ -22,6 +22,8 @@ type Config struct {
 	IdleTimeout    time.Duration // a kept-alive connection without a request; 75 s
 	WriteTimeout   time.Duration // for 64 KiB of output to be taken by a slow reader; 30 s
 	AuthWithin     time.Duration // for the first message of a WebSocket that is not signed in; 5 s
+	ExpiryNotice   time.Duration // before a token runs out, a WebSocket is asked for another; half of what is left, if that is less; 60 s
+	ExpiryGrace    time.Duration // after it has, the WebSocket or event stream goes on for so long; 30 s
 	CloseWithin    time.Duration // for the peer to answer a close; 5 s
 	PingEvery      time.Duration // a WebSocket is pinged, and an event stream gets a comment, after so long without traffic; 20 s
 	DrainWithin    time.Duration // for running requests to end once Serve's context has; 10 s
@@ -56,6 +58,8 @@ func (c *Config) setDefaults() {
 	setTime(&c.IdleTimeout, 75*time.Second)
 	setTime(&c.WriteTimeout, 30*time.Second)
 	setTime(&c.AuthWithin, 5*time.Second)
+	setTime(&c.ExpiryNotice, time.Minute)
+	setTime(&c.ExpiryGrace, 30*time.Second)
 	setTime(&c.CloseWithin, 5*time.Second)
 	setTime(&c.PingEvery, 20*time.Second)
 	setTime(&c.DrainWithin, 10*time.Second)

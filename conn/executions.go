@@ -11,7 +11,7 @@ import (
 )
 
 func (s *Server) listExecutions(ctx *fasthttp.RequestCtx, _ []string) error {
-	t, err := s.tenant(ctx)
+	c, err := s.caller(ctx)
 	if err != nil {
 		return err
 	}
@@ -27,9 +27,9 @@ func (s *Server) listExecutions(ctx *fasthttp.RequestCtx, _ []string) error {
 	if err != nil {
 		return err
 	}
-	page, err := s.hub.Executions(t, hub.Filter{
+	page, err := s.hub.Executions(c.Tenant, hub.Filter{
 		Function: query(ctx, "function"), State: query(ctx, "state"), Parent: query(ctx, "parent"),
-		Key: query(ctx, "key"), Trigger: query(ctx, "trigger"), Since: since, Until: until, Limit: n, Cursor: query(ctx, "cursor"),
+		Key: c.key(query(ctx, "key")), Trigger: query(ctx, "trigger"), Caller: c.only(), Since: since, Until: until, Limit: n, Cursor: query(ctx, "cursor"),
 	})
 	if page.Items == nil {
 		page.Items = []hub.View{}
@@ -56,7 +56,7 @@ func (s *Server) pauseExecution(ctx *fasthttp.RequestCtx, args []string) error {
 }
 
 func (s *Server) resumeExecution(ctx *fasthttp.RequestCtx, args []string) error {
-	t, err := s.tenant(ctx)
+	c, err := s.caller(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,10 @@ func (s *Server) resumeExecution(ctx *fasthttp.RequestCtx, args []string) error 
 	if string(in.Args) == "null" {
 		in.Args = nil
 	}
-	v, err := s.hub.Resume(s.life(), t, args[0], in.Args, in.Version)
+	if err := c.mayChoose(in.Version); err != nil {
+		return err
+	}
+	v, err := s.hub.Resume(s.life(), c.Tenant, args[0], in.Args, in.Version)
 	return reply(ctx, v, err)
 }
 

@@ -152,7 +152,7 @@ func open(t testing.TB, cfg Config) *front {
 	dir := t.TempDir()
 	st, err := store.Open(dir+"/store", store.Options{Free: f.free, WatchEvery: 10 * time.Millisecond, RetryMax: 20 * time.Millisecond, Log: quiet})
 	must(err)
-	reg, err := tenants.Open(tenants.Config{Dir: dir + "/functions", AdminKey: adminKey}, st)
+	reg, err := tenants.Open(tenants.Config{Dir: dir + "/functions", AdminKey: adminKey, Log: quiet}, st)
 	must(err)
 	h := hub.New(hub.Config{}, st, reg, f.bridges, quiet)
 	var parts [2]sync.WaitGroup

@@ -34,11 +34,15 @@ type wishes struct {
 
 // invoke is the hot path: POST /v1/invoke/{function}.
 func (s *Server) invoke(ctx *fasthttp.RequestCtx, ref []byte) {
-	t, err := s.tenant(ctx)
+	c, err := s.caller(ctx)
+	if err == nil {
+		err = s.allow(&c, invokeRule, borrow(ref))
+	}
 	if err != nil {
 		s.fail(ctx, err)
 		return
 	}
+	t := c.Tenant
 	w, err := s.wait.take(ctx)
 	if err != nil {
 		s.fail(ctx, err)
@@ -46,6 +50,9 @@ func (s *Server) invoke(ctx *fasthttp.RequestCtx, ref []byte) {
 	}
 	defer s.wait.put(w)
 	wish, err := w.read(ref)
+	if c.Token != nil {
+		w.req.Caller, w.req.Key = c.Token.Subject, c.key(w.req.Key)
+	}
 	switch {
 	case err != nil:
 		s.fail(ctx, err)

@@ -11,6 +11,7 @@ type live interface {
 	beat(now int64)                           // called every PingEvery
 	leave(reason string, after time.Duration) // the hub drains: end soon
 	abort()                                   // end now
+	recheck(tenant string)                    // what the tenant's callers sign in with has changed
 }
 
 // liveSet is all of them.

@@ -9,12 +9,17 @@ import (
 	"github.com/livefn/livefn/nodebridge"
 )
 
-// methods is what a WebSocket can ask for. They run on the reading goroutine: what may wait, waits in
-// a goroutine of its own (later).
-var methods map[string]func(*Session, *rpcRequest, *call)
+// method is what a WebSocket can ask for. It runs on the reading goroutine: what may wait, waits in a goroutine
+// of its own (later).
+type method struct {
+	do   func(*Session, *rpcRequest, *call)
+	rule rule
+}
+
+var methods = map[string]*method{}
 
 func init() { // refers to itself through do
-	methods = map[string]func(*Session, *rpcRequest, *call){
+	for name, do := range map[string]func(*Session, *rpcRequest, *call){
 		"invoke":      (*Session).invoke,
 		"start":       (*Session).start,
 		"get":         (*Session).get,
@@ -30,6 +35,8 @@ func init() { // refers to itself through do
 		"presence":    (*Session).presence,
 		"ping":        (*Session).ping,
 		"auth":        (*Session).auth,
+	} {
+		methods[name] = &method{do, rules["WS "+name]}
 	}
 }
 
@@ -39,22 +46,59 @@ func (s *Session) do(r *rpcRequest, group *rpcBatch) {
 	if c == nil {
 		return
 	}
-	method := methods[string(r.method)]
+	m, caller := methods[string(r.method)], s.caller.Load()
 	switch {
 	case r.code == rpcInvalid:
 		c.protocol(rpcInvalid, "This is no JSON-RPC 2.0 request.")
 	case r.code != 0:
 		c.invalid(fault.New(fault.InvalidRequest, "params must be an object."))
-	case method == nil:
+	case m == nil:
 		c.protocol(rpcNoMethod, "There is no method "+string(r.method)+".")
-	case s.caller.Load() == nil && string(r.method) != "auth":
+	case caller == nil && m.rule.who != anyone:
 		c.fail(fault.New(fault.Unauthorized, "Sign in first: auth {token}."), &s.batch)
 		s.close(CloseUnauthorized)
-	case s.caller.Load() != nil && s.caller.Load().Tenant == nil && string(r.method) != "auth" && string(r.method) != "ping":
-		c.fail(errNoTenant, &s.batch)
-	default:
-		method(s, r, c)
+	case s.tooFast(m, c):
+	case caller != nil && (caller.Token != nil || caller.Tenant == nil):
+		if err := s.admit(caller, m.rule, r, c); err == nil {
+			m.do(s, r, c)
+		}
+	default: // anyone, or a tenant's key, which may do all that is asked for here
+		m.do(s, r, c)
 	}
+}
+
+// tooFast answers a request that comes faster than the tenant or subject may ask. Who renews a token may always.
+func (s *Session) tooFast(m *method, c *call) bool {
+	if m.rule.who == anyone {
+		return false
+	}
+	err := s.lease.message() // set on this goroutine
+	if err != nil {
+		c.fail(err, &s.batch)
+	}
+	return err != nil
+}
+
+// admit lets a request pass if the caller may do what it asks for, and else answers it.
+func (s *Session) admit(caller *Caller, rule rule, r *rpcRequest, c *call) error {
+	target := ""
+	if rule.on != "" && caller.Token != nil {
+		p := params{r: r}
+		if rule.on == "stream" {
+			target = string(p.stream())
+		} else {
+			target = string(p.need(rule.on))
+		}
+		if p.err != nil {
+			c.invalid(p.err)
+			return p.err
+		}
+	}
+	err := s.srv.allow(caller, rule, target)
+	if err != nil {
+		c.fail(err, &s.batch)
+	}
+	return err
 }
 
 // protocol answers with an error of JSON-RPC's own.
@@ -95,6 +139,9 @@ func (s *Session) request(p *params) *hub.Request {
 		Function: borrow(p.need("function")),
 		Args:     p.raw("args"),
 		Key:      string(p.text("key")),
+	}
+	if c := s.caller.Load(); c.Token != nil {
+		s.req.Caller, s.req.Key = c.Token.Subject, c.key(s.req.Key)
 	}
 	if len(s.req.Args) == 0 {
 		s.req.Encoding = nodebridge.Nothing
@@ -190,6 +237,10 @@ func (s *Session) resume(r *rpcRequest, c *call) {
 		c.invalid(f)
 		return
 	}
+	if err := s.caller.Load().mayChoose(version); err != nil {
+		c.fail(err, &s.batch)
+		return
+	}
 	t := s.caller.Load().Tenant
 	s.later(c, func(ctx context.Context) (any, error) { return s.srv.hub.Resume(ctx, t, id, args, version) })
 }
@@ -205,8 +256,9 @@ func (s *Session) list(r *rpcRequest, c *call) {
 		c.invalid(f)
 		return
 	}
-	t := s.caller.Load().Tenant
-	s.later(c, func(context.Context) (any, error) { return s.srv.hub.Executions(t, filter) })
+	caller := s.caller.Load()
+	filter.Key, filter.Caller = caller.key(filter.Key), caller.only()
+	s.later(c, func(context.Context) (any, error) { return s.srv.hub.Executions(caller.Tenant, filter) })
 }
 
 func (s *Session) send(r *rpcRequest, c *call) {
@@ -241,18 +293,25 @@ func (s *Session) auth(r *rpcRequest, c *call) {
 		c.invalid(f)
 		return
 	}
-	caller, err := s.srv.signIn(token, func() []byte { return as })
+	caller, err := s.srv.signIn(token, from{as, []byte(s.origin), nil})
 	old := s.caller.Load()
-	if err == nil && old != nil && old.Tenant != caller.Tenant {
+	switch {
+	case err != nil || old == nil:
+	case old.Tenant != caller.Tenant:
 		err = fault.New(fault.Forbidden, "This connection belongs to another tenant. Open a new one.")
+	case old.subject() != caller.subject(): // who is shown to others, and whose executions it has
+		err = fault.New(fault.Forbidden, "This connection belongs to another subject. Open a new one.")
+	}
+	if err == nil {
+		err = s.signedIn(caller)
 	}
 	if err != nil {
 		c.fail(err, &s.batch)
 		if old == nil {
-			s.close(CloseUnauthorized)
+			s.close(closeFor(err))
 		}
 		return
 	}
-	s.signedIn(caller)
 	c.result(rpcTrue, &s.batch)
+	s.dropUncovered(&caller)
 }

@@ -57,6 +57,14 @@ func (p *params) need(name string) []byte {
 	return v
 }
 
+// stream gives the name of a stream, or a pattern, which may be called either.
+func (p *params) stream() []byte {
+	if v := p.text("pattern"); v != nil {
+		return v
+	}
+	return p.need("stream")
+}
+
 func (p *params) bool(name string) bool {
 	switch string(p.raw(name)) {
 	case "true":

@@ -11,16 +11,16 @@ import (
 )
 
 // newMember names a connection for those who ask who is subscribed.
-func newMember() *hub.Member {
+func newMember(subject string) *hub.Member {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (Go 1.24)
-	return &hub.Member{Connection: hex.EncodeToString(b[:])}
+	return &hub.Member{Connection: hex.EncodeToString(b[:]), Subject: subject}
 }
 
 // member gives the session as presence shows it. It is for the reading goroutine.
 func (s *Session) member() *hub.Member {
 	if s.shown == nil {
-		s.shown = newMember()
+		s.shown = newMember(s.caller.Load().subject())
 	}
 	return s.shown
 }
@@ -28,7 +28,7 @@ func (s *Session) member() *hub.Member {
 // presence answers who is subscribed to a stream or pattern.
 func (s *Session) presence(r *rpcRequest, c *call) {
 	p := params{r: r}
-	stream := string(p.need("stream"))
+	stream := string(p.stream())
 	if f := p.done(); f != nil {
 		c.invalid(f)
 		return

@@ -19,14 +19,19 @@ type route struct {
 	method string
 	parts  []string
 	handle handler
+	rule   rule
 }
 
-// table is every path there is, but for the hot path (invoke.go), which comes first. What is here is in
-// public/openapi.yaml too.
+// table is every path there is, but for the hot path (invoke.go), which comes first. Who may use it says rules
+// (access.go). What is here is in public/openapi.yaml too.
 func (s *Server) table() []route {
 	var rs []route
 	on := func(method, path string, h handler) {
-		rs = append(rs, route{method, strings.Split(path, "/")[1:], h})
+		r, known := rules[method+" "+path]
+		if !known {
+			r = rules["ANY "+path]
+		}
+		rs = append(rs, route{method, strings.Split(path, "/")[1:], h, r})
 	}
 	on("POST", "/v1/invoke/{function}", nil) // handle has it
 
@@ -65,6 +70,15 @@ func (s *Server) table() []route {
 
 	on("GET", "/v1/limits", s.getLimits)
 	on("GET", "/v1/bridges", s.listBridges)
+
+	on("POST", "/v1/tokens", s.createToken)
+	on("POST", "/v1/tokens/revoke", s.revokeTokens)
+	on("GET", "/v1/tokens/keys", s.listTokenKeys)
+	on("POST", "/v1/tokens/keys", s.addTokenKey)
+	on("DELETE", "/v1/tokens/keys/{kid}", s.deleteTokenKey)
+	on("GET", "/v1/origins", s.getOrigins)
+	on("PUT", "/v1/origins", s.setOrigins)
+	on("DELETE", "/v1/origins", s.deleteOrigins)
 
 	on("GET", "/v1/triggers", s.listTriggers)
 	on("PUT", "/v1/triggers/{trigger}", s.setTrigger)
@@ -156,7 +170,11 @@ func (s *Server) route(ctx *fasthttp.RequestCtx, path []byte) {
 			continue
 		}
 		if r.method == method {
-			if err := r.handle(ctx, args); err != nil {
+			err := s.admit(ctx, r, args)
+			if err == nil {
+				err = r.handle(ctx, args)
+			}
+			if err != nil {
 				s.fail(ctx, err)
 			}
 			return

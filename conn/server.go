@@ -30,6 +30,7 @@ type Server struct {
 	cancel context.CancelCauseFunc
 	live   liveSet
 	doors  *arrivals
+	quotas quotas
 	group  group
 	wait   waiters
 	beats  atomic.Int64 // counts PingEvery
@@ -45,6 +46,7 @@ func New(cfg Config, h *hub.Hub, reg *tenants.Registry) *Server {
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.doors = newArrivals(cfg.ConnectRate, cfg.ConnectBurst, cfg.ReconnectAfter)
 	s.routes = s.table()
+	reg.OnRevoke(s.recheck)
 	s.http = &fasthttp.Server{
 		Handler:                      s.handle,
 		ErrorHandler:                 s.badRequest,
@@ -125,6 +127,7 @@ func (s *Server) drain(l *listener) {
 		}
 	}
 	s.cancel(context.Canceled)
+	_ = l.Close() // fasthttp does not know it if Serve ends before that has begun to accept
 	s.group.wait()
 }
 
@@ -138,6 +141,9 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	defer s.recovered(ctx)
 	if original := ctx.URI().PathOriginal(); hidesSlash(original) {
 		s.fail(ctx, fault.New(fault.NotFound, "There is nothing at %s.", original))
+		return
+	}
+	if origin := ctx.Request.Header.Peek(fasthttp.HeaderOrigin); len(origin) > 0 && s.cors(ctx, origin) {
 		return
 	}
 	path := ctx.Path()

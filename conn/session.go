@@ -30,13 +30,16 @@ type Session struct {
 	leaving atomic.Bool            // the hub drains: closed once no call is under way
 	batch   nodebridge.Batch       // of the reading goroutine; flushed before it waits
 	req     *hub.Request           // of the reading goroutine: for what the message asks of the hub; nil between messages
+	origin  string                 // of the page that it is; "": none, or the hub's own
 	shown   *hub.Member            // of the reading goroutine: who presence shows; nil until it subscribed
 
-	mu    sync.Mutex // guards all below
-	subs  []*sink    // a slice: most sessions have one
-	subNo int
-	timer *time.Timer // ends who does not sign in, or does not answer a close
-	over  bool        // the session has ended
+	mu     sync.Mutex // guards all below
+	subs   []*sink    // a slice: most sessions have one
+	subNo  int
+	timer  *time.Timer // ends who does not sign in, or does not answer a close
+	lease  *lease      // set by signing in, and not changed
+	expiry *standing   // nil: what it signed in with does not run out
+	over   bool        // the session has ended
 }
 
 func newSession(srv *Server, k *socket) *Session {
@@ -175,9 +178,13 @@ func (s *Session) end() {
 	s.srv.live.remove(s)
 	s.mu.Lock()
 	s.over = true
+	s.expiry.stop()
 	subs := s.subs
 	s.subs = nil
+	lease := s.lease
 	s.mu.Unlock()
+	lease.unsubscribe(len(subs))
+	lease.close()
 	for _, k := range subs {
 		if k.sub != nil {
 			k.sub.Close()

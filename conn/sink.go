@@ -72,6 +72,8 @@ var (
 	endedHead   = []byte(`{"jsonrpc":"2.0","method":"ended","params":{"subscription":`)
 	endedStream = []byte(`,"reason":"ended"}}`)
 	endedBehind = []byte(`,"reason":"behind"}}`)
+
+	endedForbidden = []byte(`,"reason":"forbidden"}}`) // a newer token does not allow it
 )
 
 // subscribed is the answer to subscribe.
@@ -99,10 +101,7 @@ func (k *sink) open(sub *hub.Subscription, b *nodebridge.Batch) {
 
 func (s *Session) subscribe(r *rpcRequest, c *call) {
 	p := params{r: r}
-	pattern := p.text("pattern")
-	if pattern == nil {
-		pattern = p.need("stream")
-	}
+	pattern := p.stream()
 	since, f := sinceOf(p.raw("since"))
 	want := hub.Interest{Pattern: string(pattern), Since: since, Presence: p.bool("presence"), Member: s.member()}
 	want.Latest, want.LatestBy = latestOf(&p)
@@ -134,6 +133,9 @@ func (s *Session) addSink(c *call) (*sink, error) {
 	defer s.mu.Unlock()
 	if len(s.subs) >= s.srv.cfg.MaxSubs {
 		return nil, fault.New(fault.Overloaded, "This connection has %d subscriptions, which is its limit.", len(s.subs))
+	}
+	if err := s.lease.subscribe(); err != nil {
+		return nil, err
 	}
 	k := &sink{s: s, answer: c}
 	if s.subNo < len(firstSubs) {
@@ -172,6 +174,7 @@ func (s *Session) forget(name string) *sink {
 	}
 	k := s.subs[i]
 	s.subs = slices.Delete(s.subs, i, i+1)
+	s.lease.unsubscribe(1)
 	return k
 }
 

@@ -28,15 +28,20 @@ type eventStream struct {
 	out     outbox
 	chunked bool // HTTP/1.1
 	answers bool // ends with a result: a drain waits for it
+	caller  Caller
 
 	mu   sync.Mutex // guards the rest
 	sub  *hub.Subscription
 	over bool // the client has gone
-	told bool // that something is missing, or that nothing is
+
+	expiry *standing
+	lease  *lease // nil: what it shows is no subscription, or it is over
+	told   bool   // that something is missing, or that nothing is
 }
 
 func (s *Server) newEventStream(ctx *fasthttp.RequestCtx, answers bool) *eventStream {
 	e := &eventStream{srv: s, chunked: ctx.Request.Header.IsHTTP11(), answers: answers}
+	e.caller, _ = s.caller(ctx) // who was let in
 	e.out.limit, e.out.timeout, e.out.spawn = s.cfg.OutboxBytes, s.cfg.WriteTimeout, s.spawn
 	e.out.over, e.out.broken = e.tooSlow, func(error) { e.hangUp() }
 	return e
@@ -58,7 +63,7 @@ func (e *eventStream) hijack(ctx *fasthttp.RequestCtx, execution string) bool {
 	if execution != "" {
 		b.WriteString(headerExecution + ": " + execution + "\r\n")
 	}
-	b.WriteString("Date: " + time.Now().UTC().Format(time.RFC1123[:26]+"GMT") + "\r\n\r\n")
+	b.WriteString(corsHead(ctx) + "Date: " + time.Now().UTC().Format(time.RFC1123[:26]+"GMT") + "\r\n\r\n")
 	head := []byte(b.String())
 	if !e.srv.live.add(e) {
 		e.close()
@@ -70,6 +75,7 @@ func (e *eventStream) hijack(ctx *fasthttp.RequestCtx, execution string) bool {
 		k := newSocket(unwrap(c), nil, &e.srv.beats)
 		e.srv.spawn(func() { e.run(k, head) })
 	})
+	e.recheck("") // what was revoked before the stream could be found
 	return true
 }
 
@@ -89,8 +95,14 @@ func (e *eventStream) run(k *socket, head []byte) {
 func (e *eventStream) close() {
 	e.mu.Lock()
 	e.over = true
-	sub := e.sub
+	e.expiry.stop()
+	sub, lease := e.sub, e.lease
+	e.lease = nil
 	e.mu.Unlock()
+	if lease != nil {
+		lease.unsubscribe(1)
+		lease.close()
+	}
 	if sub != nil {
 		sub.Close()
 	}

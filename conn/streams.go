@@ -50,15 +50,19 @@ func (s *Server) events(ctx *fasthttp.RequestCtx, stream, since string) error {
 		return err
 	}
 	e := s.newEventStream(ctx, false)
-	want := hub.Interest{Pattern: stream, Since: from, Member: newMember()}
+	want := hub.Interest{Pattern: stream, Since: from, Member: newMember(e.caller.subject())}
 	if q := query(ctx, "latest"); q != "" {
 		want.Latest = true
 		if q != "true" {
 			want.LatestBy = q
 		}
 	}
+	if err := e.count(); err != nil {
+		return err
+	}
 	sub, err := s.hub.SubscribeTo(t, want, e)
 	if err != nil {
+		e.close()
 		return err
 	}
 	e.begin(sub, nil)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/valyala/fasthttp"
+
+	"github.com/livefn/livefn/internal/fault"
 )
 
 const (
@@ -18,11 +20,11 @@ const (
 	subprotocolToken = "livefn.token." //nolint:gosec // what comes before a token
 )
 
-// upgrade turns a request into a session. Any Origin may: a page has no key of ours unless it was
-// given one, since the hub signs nobody in by cookie.
+// upgrade turns a request into a session. Whether its Origin may act as the tenant is known once it signs in: a
+// page has no key of ours unless it was given one, since the hub signs nobody in by cookie.
 //
 // A wrong key in the Authorization header is answered 401. One in the URL or the subprotocol comes
-// from a browser, which shows its page no status: that one is accepted and closed with 4001.
+// from a browser, which shows its page no status: that one is accepted and closed with 4001, or 4003.
 func (s *Server) upgrade(ctx *fasthttp.RequestCtx, _ []string) error {
 	if s.live.draining() {
 		return errDraining
@@ -45,10 +47,14 @@ func (s *Server) upgrade(ctx *fasthttp.RequestCtx, _ []string) error {
 		token = q
 	}
 	as := query(ctx, "tenant")
+	origin, host := string(ctx.Request.Header.Peek(fasthttp.HeaderOrigin)), string(ctx.Host())
 	ctx.HijackSetNoResponse(true)
 	after, busy := s.doors.turnedAway(time.Now())
 	ctx.Hijack(func(c net.Conn) {
 		s.openSession(c, r, protocol, func(ses *Session, leave bool) {
+			if !sameOrigin([]byte(origin), []byte(host)) {
+				ses.origin = origin
+			}
 			switch {
 			case leave:
 				ses.leave("drain", s.reconnectAfter())
@@ -89,26 +95,54 @@ func (s *Server) openSession(c net.Conn, r *http.Request, protocol string, begin
 func (s *Session) welcome(caller *Caller, token, as string) {
 	switch {
 	case caller != nil:
-		s.signedIn(*caller)
-	case token != "":
-		c, err := s.srv.signIn([]byte(token), func() []byte { return []byte(as) })
-		if err != nil {
-			s.close(CloseUnauthorized)
-			return
+		if err := s.signedIn(*caller); err != nil {
+			s.close(closeFor(err))
 		}
-		s.signedIn(c)
+	case token != "":
+		c, err := s.srv.signIn([]byte(token), from{[]byte(as), []byte(s.origin), nil})
+		if err == nil {
+			err = s.signedIn(c)
+		}
+		if err != nil {
+			s.close(closeFor(err))
+		}
 	default:
 		s.within(s.srv.cfg.AuthWithin, func() { s.close(CloseUnauthorized) })
 	}
 }
 
-func (s *Session) signedIn(c Caller) {
-	first := s.caller.Swap(&c) == nil
+// closeFor says how a session ends that could not be signed in.
+func closeFor(err error) CloseCode {
+	switch {
+	case fault.Is(err, fault.Forbidden):
+		return CloseForbidden
+	case fault.Is(err, fault.Overloaded):
+		return CloseOverloaded
+	}
+	return CloseUnauthorized
+}
+
+// signedIn makes c the session's caller, whose connections are counted.
+func (s *Session) signedIn(c Caller) error {
+	first := s.caller.Load() == nil
+	var l *lease
+	if first && c.Tenant != nil {
+		var err error
+		if l, err = s.srv.quotas.open(&c); err != nil {
+			return err
+		}
+	}
+	s.caller.Store(&c)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	if first {
+		s.lease = l
+	}
 	if first && s.timer != nil && s.timer.Stop() {
 		s.timer = nil
 	}
+	s.mu.Unlock()
+	s.recheck("") // what was revoked before the session could be found
+	return nil
 }
 
 // handshake gives the request as net/http has it, as far as a handshake needs it.

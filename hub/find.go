@@ -23,7 +23,7 @@ func (t *tenant) findOr(id string, keep bool) (*Execution, error) {
 		return x, nil
 	}
 	if len(id) != 26 || !isToken(id) {
-		return nil, unknownExecution(id)
+		return nil, UnknownExecution(id)
 	}
 	var ended *Execution
 	var fail error
@@ -46,7 +46,7 @@ func (t *tenant) findOr(id string, keep bool) (*Execution, error) {
 	case ended != nil:
 		return ended, nil
 	case !ok:
-		return nil, unknownExecution(id)
+		return nil, UnknownExecution(id)
 	}
 	return x, nil
 }
@@ -92,7 +92,7 @@ func (t *tenant) load(id string) (*Execution, error) {
 func (t *tenant) read(id string) (*Record, error) {
 	b, err := t.hub.store.Get(executionKey(t.name, id))
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, unknownExecution(id)
+		return nil, UnknownExecution(id)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read execution %s: %w", id, err)
@@ -117,7 +117,7 @@ func (t *tenant) look(id string) (View, error) {
 		return x.View(), nil
 	}
 	if len(id) != 26 || !isToken(id) {
-		return View{}, unknownExecution(id)
+		return View{}, UnknownExecution(id)
 	}
 	r, err := t.read(id)
 	if err != nil {
@@ -212,7 +212,7 @@ func (t *tenant) ownOr(id string, keep bool) (*Execution, error) {
 		switch {
 		case x.forgotten:
 			x.mu.Unlock()
-			return nil, unknownExecution(id)
+			return nil, UnknownExecution(id)
 		case !x.evicted:
 			return x, nil
 		}

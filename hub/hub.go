@@ -325,8 +325,8 @@ func newEpoch() string {
 
 func versionRef(fn string, v int) string { return fn + "@" + strconv.Itoa(v) }
 
-// unknownExecution is the answer to an id that this tenant does not have.
-func unknownExecution(id string) error {
+// UnknownExecution is the answer to an id that this tenant does not have.
+func UnknownExecution(id string) error {
 	f := fault.New(fault.NotFound, "There is no execution %q. A call is known while it runs; a durable execution as long as it is kept.", id)
 	return f
 }

@@ -85,7 +85,7 @@ func (h *Hub) Retry(ctx context.Context, owner *tenants.Tenant, id string) (View
 
 func (x *Execution) retryLocked() (*write, error) {
 	if !x.durable {
-		return nil, unknownExecution(x.rec.ID) // a call that runs; there is nothing to try again
+		return nil, UnknownExecution(x.rec.ID) // a call that runs; there is nothing to try again
 	}
 	if _, err := x.rec.State.next(stepRetry); err == nil {
 		r, err := x.route()

@@ -23,6 +23,13 @@ type Limits struct {
 	CallRate  float64 `json:"callRate"`  // calls and starts from outside a second; 0: no limit
 	CallBurst int     `json:"callBurst"` // of them at once after a rest; 0: those of one second
 
+	MaxConnections             int     `json:"maxConnections"`             // WebSockets and event streams at once; 0, here and below: no limit
+	MaxConnectionsPerSubject   int     `json:"maxConnectionsPerSubject"`   // those of one subject of tokens
+	MaxSubscriptions           int     `json:"maxSubscriptions"`           // of all of them together
+	MaxSubscriptionsPerSubject int     `json:"maxSubscriptionsPerSubject"` // of one subject's
+	MessageRate                float64 `json:"messageRate"`                // requests over WebSockets a second
+	MessageRatePerSubject      float64 `json:"messageRatePerSubject"`      // those of one subject
+
 	MinBridges int `json:"minBridges"` // Node processes kept from the first call on; 0: none once it is idle
 	MaxBridges int `json:"maxBridges"` // Node processes at once, as many as the load asks for
 
@@ -46,6 +53,13 @@ func DefaultLimits() Limits {
 var limitBounds = map[string]struct{ least, most float64 }{
 	"callRate":  {0, 10_000_000},
 	"callBurst": {0, 10_000_000},
+
+	"maxConnections":             {0, 10_000_000},
+	"maxConnectionsPerSubject":   {0, 10_000_000},
+	"maxSubscriptions":           {0, 100_000_000},
+	"maxSubscriptionsPerSubject": {0, 100_000_000},
+	"messageRate":                {0, 10_000_000},
+	"messageRatePerSubject":      {0, 10_000_000},
 
 	"minBridges":     {0, 64},
 	"maxBridges":     {1, 64},

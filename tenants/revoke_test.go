@@ -30,7 +30,7 @@ func revocations(t *testing.T, dir string, cfg Config) (r *Registry, by *Grant, 
 
 func mint(t *testing.T, r *Registry, by *Grant, subject string) MintedToken {
 	t.Helper()
-	m, err := r.MintToken(bg, by, TokenRequest{Scopes: []string{"invoke:add"}, Subject: subject})
+	m, err := r.MintToken(bg, by.Tenant, by.KeyID, TokenRequest{Scopes: []string{"invoke:add"}, Subject: subject})
 	if err != nil {
 		t.Fatal(err)
 	}

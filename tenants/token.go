@@ -57,9 +57,8 @@ type MintedToken struct {
 	Expires time.Time
 }
 
-// MintToken signs a token for whoever holds by.
-func (r *Registry) MintToken(ctx context.Context, by *Grant, in TokenRequest) (MintedToken, error) {
-	t := by.Tenant
+// MintToken signs a token that acts as t for the holder of a key, with which it goes.
+func (r *Registry) MintToken(ctx context.Context, t *Tenant, keyID string, in TokenRequest) (MintedToken, error) {
 	scopes, err := parseScopes(in.Scopes)
 	if err != nil {
 		return MintedToken{}, err
@@ -81,10 +80,12 @@ func (r *Registry) MintToken(ctx context.Context, by *Grant, in TokenRequest) (M
 		return MintedToken{}, err
 	}
 	now := t.issueTime(in.Subject)
-	out := MintedToken{ID: randomText(20), Expires: time.Unix(now+int64(math.Ceil(in.TTL.Seconds())), 0).UTC()}
+	expires := math.Ceil(float64(time.Now().Add(in.TTL).UnixMilli()) / 1000) // whole seconds, and not less than was asked for
+	expires = min(expires, float64(now)+r.cfg.MaxTokenTTL.Seconds())
+	out := MintedToken{ID: randomText(20), Expires: time.Unix(int64(expires), 0).UTC()}
 	claims := jwt.MapClaims{
 		"iss": issuer, "aud": audience + t.name, "jti": out.ID, "iat": now, "exp": out.Expires.Unix(),
-		"scope": strings.Join(scopes.list, " "), "key": by.KeyID,
+		"scope": strings.Join(scopes.list, " "), "key": keyID,
 	}
 	if in.Subject != "" {
 		claims["sub"] = in.Subject

@@ -120,7 +120,7 @@ func TestATokenOfTheHubAllowsWhatItWasAskedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	scopes := []string{"invoke:add", "subscribe:orders.>"}
-	minted, err := r.MintToken(bg, by, TokenRequest{Scopes: scopes, TTL: time.Minute, Subject: "u1"})
+	minted, err := r.MintToken(bg, by.Tenant, by.KeyID, TokenRequest{Scopes: scopes, TTL: time.Minute, Subject: "u1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestATokenOfTheHubAllowsWhatItWasAskedFor(t *testing.T) {
 		{Scopes: []string{"executions:own"}}, {Scopes: []string{"invoke:add"}, Subject: "a\nb"}, {Scopes: []string{"invoke:add"}, Subject: strings.Repeat("s", 257)},
 		{Scopes: []string{"subscribe:a.>.b"}}, {Scopes: []string{"executions:>"}}, {Scopes: []string{"invoke:"}}, {Scopes: []string{"invoke:a b"}},
 	} {
-		if _, err := r.MintToken(bg, by, in); !fault.Is(err, fault.InvalidRequest) {
+		if _, err := r.MintToken(bg, by.Tenant, by.KeyID, in); !fault.Is(err, fault.InvalidRequest) {
 			t.Errorf("%+v: %v", in, err)
 		}
 	}
@@ -227,7 +227,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	minted, err := r.MintToken(bg, byZeta, TokenRequest{Scopes: []string{"invoke:*"}})
+	minted, err := r.MintToken(bg, byZeta.Tenant, byZeta.KeyID, TokenRequest{Scopes: []string{"invoke:*"}})
 	if err != nil {
 		t.Fatal(err)
 	}

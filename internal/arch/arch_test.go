@@ -26,7 +26,7 @@ const root = "../.."
 var arrows = map[string][]string{
 	"":                  {"internal/cli"},
 	"internal/cli":      {"conn", "hub", "tenants", "nodebridge", "loadtest", "public", "internal/fault", "internal/units", "internal/store", "internal/samples", "internal/client", "internal/backup", "internal/sandbox"},
-	"conn":              {"hub", "tenants", "nodebridge", "public", "internal/fault", "internal/units"},
+	"conn":              {"hub", "tenants", "nodebridge", "public", "internal/fault", "internal/pattern", "internal/units"},
 	"hub":               {"tenants", "nodebridge", "internal/fault", "internal/pattern", "internal/units", "internal/store", "internal/crash"},
 	"tenants":           {"internal/fault", "internal/pattern", "internal/units", "internal/store", "internal/crash", "internal/sandbox"},
 	"nodebridge":        {"internal/fault", "internal/units", "internal/sandbox"},

@@ -46,8 +46,8 @@ type Entry struct {
 
 // Table lists every code once.
 var Table = []Entry{
-	{Unauthorized, "Not signed in", "No key was sent, or the hub does not know it. Send `Authorization: Bearer <key>`."},
-	{Forbidden, "Not allowed", "The key is valid but may not do this. Use one that may."},
+	{Unauthorized, "Not signed in", "No key or token was sent, or the hub does not know it, or it was revoked or has run out. Send `Authorization: Bearer <key>`."},
+	{Forbidden, "Not allowed", "The key or token is valid but may not do this; `detail` names the scope that a token lacks. Use one that may."},
 	{NotFound, "Not found", "There is no such function, version, execution, stream or route for this tenant."},
 	{InvalidRequest, "Invalid request", "The request does not have the documented shape; `detail` names the place. Do not repeat it unchanged."},
 	{PayloadTooLarge, "Payload too large", "A body, frame, event or result is over its limit; `detail` names the limit. Send less, or raise the limit."},

@@ -21,6 +21,7 @@ export const transitions = {
 
 // The codes of docs/errors.md that are not just a lost connection.
 const UNAUTHORIZED = 4001
+const FORBIDDEN = 4003
 const TOO_LARGE = 1009
 const RESTART = 1012
 const BUSY = 1013 // more clients came at once than the hub lets in
@@ -204,6 +205,7 @@ export class Connection {
   #closedBy (code, reason) {
     const message = `The connection was closed (${code}${reason ? `: ${reason}` : ''}).`
     if (code === UNAUTHORIZED) this.#refuse(new LivefnError('unauthorized', message))
+    else if (code === FORBIDDEN) this.#step('refused', new LivefnError('forbidden', message))
     else if (code === RESTART || code === BUSY) this.#step('lost', new LivefnError('connection_lost', message), true)
     else if (code === TOO_LARGE) this.#step('lost', new LivefnError('payload_too_large', message))
     else if (OUR_FAULT.has(code) && ++this.#faults >= FAULTS) this.#step('refused', new LivefnError('connection_lost', message))

@@ -136,11 +136,11 @@ export class Link extends Emitter {
     this.#live.get(subscription)?.emit('presence', { event, connection, subject, total })
   }
 
-  /** The hub ended a subscription: its stream is over, or its history went before we had it (behind). */
+  /** The hub ended a subscription: its stream is over, its history went before we had it, or a newer token does not allow it. */
   #ended ({ subscription: id, reason }) {
     const subscription = this.#live.get(id)
     this.#live.delete(id)
-    subscription?.ended(reason === 'behind')
+    subscription?.ended(reason)
   }
 
   /** The token runs out soon. If there is no new one yet it is asked for again, until the hub cuts us. */

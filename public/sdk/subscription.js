@@ -126,9 +126,10 @@ export class Subscription extends Emitter {
   }
 
   /** The hub let go of it. One that fell behind asks again, and is told where history starts now. */
-  ended (behind) {
+  ended (reason) {
     this.#id = undefined
-    if (!behind) this.finish()
+    if (reason === 'forbidden') this.finish(new LivefnError('forbidden', 'The new token does not allow this subscription.'))
+    else if (reason !== 'behind') this.finish()
     else if (this.#step('lost')) this.ask()
   }
 

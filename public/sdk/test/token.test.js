@@ -71,3 +71,27 @@ test('a hub that says that the token runs out is given a new one, on the same co
   await renewed
   assert.deepEqual([asked, connections, failed], [3, 1, ['the server that makes tokens is away']])
 })
+
+test('what a newer token does not allow ends with forbidden; the rest goes on', async t => {
+  const hub = await TestHub.start(t)
+  const client = await connected(t, hub)
+  const [lost, kept] = [client.subscribe('a'), client.subscribe('b')]
+  await Promise.all([lost.ready, kept.ready])
+  ;[...hub.sockets][0].notify('ended', { subscription: 's1', reason: 'forbidden' })
+  await assert.rejects(lost[Symbol.asyncIterator]().next(), { code: 'forbidden' })
+  hub.publish('b', 'x', 1)
+  for await (const { data } of kept) {
+    assert.equal(data, 1)
+    break
+  }
+})
+
+test('a hub that does not allow the page is not asked again', async t => {
+  const hub = await TestHub.start(t)
+  let connections = 0
+  hub.on('connection', () => connections++)
+  const client = await connected(t, hub, { token: () => 'secret' })
+  const closed = new Promise(resolve => client.on('status', (status, error) => { if (status === 'closed') resolve(error.code) }))
+  ;[...hub.sockets][0].close(4003, 'forbidden')
+  assert.deepEqual([await closed, connections], ['forbidden', 1])
+})

@@ -1,0 +1,97 @@
+package conn
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+func (f *front) limits(json string) {
+	f.t.Helper()
+	if r := f.admin("PUT", "/v1/admin/tenants/acme/limits", json); r.status != 200 {
+		f.t.Fatalf("%d %s", r.status, r.body)
+	}
+}
+
+const askPing = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+
+// One page with a loop must not take the connections of all others.
+func TestConnectionsAreLimitedPerTenantAndPerSubject(t *testing.T) {
+	f := open(t, Config{})
+	f.limits(`{"maxConnections":3,"maxConnectionsPerSubject":2}`)
+	one, two := f.token("u1", "subscribe:>"), f.token("u2", "subscribe:>")
+	first, second := f.socket(as(one)), f.dial("/v1/ws?token="+one)
+	for _, c := range []*socketClient{first, second} {
+		equal(t, "within", c.refusal("ping", `{}`), "")
+	}
+	equal(t, "a third of the subject", f.socket(as(one)).closed(), CloseOverloaded)
+	events := f.request("GET", "/v1/streams/a/events", "", as(one), "Accept: text/event-stream")
+	equal(t, "an event stream of it", fmt.Sprint(events.status, events.code(t), strings.Contains(events.body, "maxConnectionsPerSubject")), "429overloadedtrue")
+	stream := f.open("GET", "/v1/streams/a/events", "", as(two), "Accept: text/event-stream")
+	equal(t, "another's", stream.StatusCode, 200)
+	c := f.dial("/v1/ws")
+	if got := c.ask(auth(two)); !strings.Contains(got, `"code":"overloaded"`) || !strings.Contains(got, "maxConnections") {
+		t.Error(got)
+	}
+	equal(t, "a fourth of the tenant", c.closed(), CloseOverloaded)
+	equal(t, "a renewal is none", first.ask(auth(one)), authOK)
+	_ = stream.Body.Close()
+	_, _ = io.Copy(io.Discard, stream.Body)
+	for end := time.Now().Add(10 * time.Second); ; { // until the hub has noticed
+		c := f.dial("/v1/ws")
+		if got := c.ask(auth(two)); got == authOK {
+			break
+		} else if time.Now().After(end) {
+			t.Fatal(got)
+		}
+	}
+	f.limits(`{}`)
+	equal(t, "without limits", f.socket(as(one)).refusal("ping", `{}`), "")
+}
+
+func TestSubscriptionsAreLimitedPerTenantAndPerSubject(t *testing.T) {
+	f := open(t, Config{})
+	f.limits(`{"maxSubscriptions":3,"maxSubscriptionsPerSubject":2}`)
+	one, two := f.token("u1", "subscribe:>"), f.token("u2", "subscribe:>")
+	a, b, other := f.socket(as(one)), f.socket(as(one)), f.socket(as(two))
+	subscribe := func(c *socketClient) string { t.Helper(); return c.refusal("subscribe", `{"stream":"a"}`) }
+	equal(t, "first", subscribe(a), "")
+	equal(t, "second, on another connection", subscribe(b), "")
+	equal(t, "third of the subject", subscribe(a), "overloaded")
+	equal(t, "another's", subscribe(other), "")
+	equal(t, "fourth of the tenant", subscribe(other), "overloaded")
+	equal(t, "one that fails gives its place back", a.refusal("unsubscribe", `{"subscription":"s1"}`), "")
+	equal(t, "of nothing", a.refusal("subscribe", `{"stream":"execution.01ARZ3NDEKTSV4RRFFQ69G5FAV"}`), "not_found")
+	equal(t, "again", subscribe(a), "")
+	equal(t, "all are taken", subscribe(other), "overloaded")
+}
+
+func TestMessagesAreLimitedPerTenantAndPerSubject(t *testing.T) {
+	f := open(t, Config{})
+	one, two := f.token("u1", "invoke:*"), f.token("u2", "invoke:*")
+	a, b, other := f.socket(as(one)), f.socket(as(one)), f.socket(as(two))
+	f.limits(`{"messageRate":0.03,"messageRatePerSubject":0.02}`)
+	equal(t, "first", a.refusal("ping", `{}`), "")
+	var refused struct {
+		Error struct {
+			Data struct {
+				Code       string
+				RetryAfter int64
+			}
+		}
+	}
+	got := b.ask(askPing)
+	if err := json.Unmarshal([]byte(got), &refused); err != nil || refused.Error.Data.Code != "rate_limited" ||
+		refused.Error.Data.RetryAfter < 40_000 || refused.Error.Data.RetryAfter > 50_000 || !strings.Contains(got, "messageRatePerSubject") {
+		t.Errorf("second of the subject: %s", got)
+	}
+	equal(t, "a renewal is not counted", a.ask(auth(one)), authOK)
+	if got := other.ask(askPing); !strings.Contains(got, "(messageRate)") {
+		t.Errorf("second of the tenant: %s", got)
+	}
+	f.limits(`{}`)
+	equal(t, "without limits", b.refusal("ping", `{}`), "")
+}
