@@ -93,6 +93,7 @@ func (h *hubStub) serve(w http.ResponseWriter, r *http.Request) {
 		"GET /v1/bridges":                                                              `{"items":[{"tenant":"acme","pid":71,"node":"v20.19.2","state":"running","startedAt":"2020-01-01T00:00:00.000Z","inFlight":3,"calls":12,"loopDelay":1.25,"cpu":0.5,"memory":52428900,"processes":1,"restarts":0}],"ended":[{"tenant":"acme","pid":70,"startedAt":"2020-01-01T00:00:00.000Z","endedAt":"2020-01-01T00:00:00.000Z","calls":4,"code":"died","reason":"the process died (signal: killed)"}]}`,
 	}
 	maps.Copy(answers, aliasAnswers)
+	maps.Copy(answers, tokenAnswers)
 	if body, ok := answers[request]; ok {
 		if body == "" {
 			w.WriteHeader(http.StatusNoContent)
@@ -205,6 +206,9 @@ func TestEveryCommandPrintsWhatItDid(t *testing.T) {
 		{"tenants", "create", "acme"}, {"tenants", "list"}, {"tenants", "delete", "acme"},
 		{"keys", "create", "acme"}, {"keys", "list", "acme"}, {"keys", "delete", "acme", "k1", "--json"}, {"keys", "delete", "acme", "k2"},
 		{"bridges"}, {"bridges", "--json"},
+		{"token", "mint", "invoke:add", "executions:own", "--subject", "u7", "--ttl", "15m"}, {"token", "mint", "invoke:add", "--json"}, {"token", "mint"},
+		{"token", "revoke", "--subject", "u7"}, {"token", "revoke", "eyJ.e30.x", "--json"}, {"token", "revoke"}, {"token", "revoke", "eyJ.e30.x", "--id", "t1"},
+		{"token", "keys", "list"}, {"token", "keys", "add", "HS256", "--kid", "web-1"}, {"token", "keys", "delete", "web-1", "--after", "24h"},
 		{"limits", "show", "acme"}, {"limits", "show", "acme", "--json"}, {"limits", "set", "acme", "callRate=2.5", "memory=512MiB", "callBurst="},
 		{"limits", "set", "acme", "callRate"}, {"limits", "show", "zeta"},
 		{"backup", "-o", dir + "/cut"}, {"restore", dir + "/index.js", "--data", dir + "/new"}, {"restore", dir + "/nope"},
