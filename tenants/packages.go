@@ -107,13 +107,17 @@ func (r *Registry) packagesKey(t *Tenant, tr *tree) string {
 	for _, name := range undecided {
 		delete(fields, name)
 	}
+	node := ""
+	if version, err := r.node(); err == nil { // else npm will say so
+		node = version.String() // what is built for one may not run on the next
+	}
 	h := sha256.New()
 	err := json.NewEncoder(h).Encode(struct {
 		Package                    map[string]any
 		Lock, Shrinkwrap, Npmrc    []byte
 		Scripts                    bool
 		Registries, Node, Platform string
-	}{fields, tr.files[lockFile], tr.files[shrinkwrap], safeOptions(tr.files[npmrcFile]), scripts, string(t.Packages().npmrc(false)), r.cfg.Node, runtime.GOOS + "/" + runtime.GOARCH})
+	}{fields, tr.files[lockFile], tr.files[shrinkwrap], safeOptions(tr.files[npmrcFile]), scripts, string(t.Packages().npmrc(false)), r.cfg.Node + " " + node, runtime.GOOS + "/" + runtime.GOARCH})
 	if err != nil {
 		return ""
 	}

@@ -232,6 +232,7 @@ func TestFilesOfPackagesAreSharedAndChecked(t *testing.T) {
 // What more than the registry decides on is nobody else's.
 func TestPackagesFromElsewhereAreNotTakenOver(t *testing.T) {
 	r := &Registry{cfg: Config{AllowScripts: true}}
+	r.node = r.cfg.nodeVersion
 	key := func(manifest string, more ...string) string {
 		files := map[string][]byte{"package.json": []byte(manifest)}
 		for _, name := range more {

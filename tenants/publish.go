@@ -31,6 +31,9 @@ func (r *Registry) Publish(ctx context.Context, t *Tenant, name string, p Public
 	if err != nil {
 		return nil, false, err
 	}
+	if err := r.checkEngines(tr.files[packageFile]); err != nil {
+		return nil, false, err
+	}
 	if err := r.keyHash(ctx, t, tr); err != nil {
 		return nil, false, err
 	}

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/Masterminds/semver/v3"
 	"github.com/puzpuzpuz/xsync/v3"
 
 	"github.com/livefn/livefn/internal/fault"
@@ -88,7 +89,8 @@ type Registry struct {
 	cfg   Config
 	store *store.Store
 	seals *keyring
-	keys  *xsync.MapOf[[32]byte, *Grant] // by the key's hash
+	node  func() (*semver.Version, error) // version of the hub's node; asked once
+	keys  *xsync.MapOf[[32]byte, *Grant]  // by the key's hash
 	use   Use
 	known *tokenCache
 
@@ -125,6 +127,7 @@ func Open(cfg Config, st *store.Store) (*Registry, error) {
 		limited: func(*Tenant) {},
 		revoked: func(string) {},
 		known:   newTokenCache(cfg.TokenCache),
+		node:    sync.OnceValues(cfg.nodeVersion),
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("make the folder of functions: %w", err)
