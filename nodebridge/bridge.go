@@ -52,6 +52,7 @@ type Bridge struct {
 	total     uint64             // calls accepted
 	ping      ping
 	used      measured
+	unloads   int       // modules that it was told to let go of
 	guarded   time.Time // when its memory was looked at; of the goroutine that watches
 	retired   error     // why it takes no more calls though it runs; nil: it takes them
 	retiredAt time.Time

@@ -38,6 +38,7 @@ type Config struct {
 	GrowAfter     time.Duration // how long one of these, or calls that wait, must last; default 500ms
 	ShrinkAfter   time.Duration // how long the load must have fitted into fewer bridges before there are fewer; default 60s
 	RecycleAge    time.Duration // how old a bridge must be to be replaced for its memory; default 60s
+	RecycleAfter  int           // modules of versions no longer in use that a bridge lets go of before another takes its place; default 100
 	IdleAfter     time.Duration // how long a tenant that may have none must be without calls before it has none; default 10m
 }
 
@@ -59,6 +60,7 @@ func (c Config) withDefaults() Config {
 	set(&c.RestartFirst, 100*time.Millisecond)
 	set(&c.RestartMax, 10*time.Second)
 	set(&c.RestartForget, 30*time.Second)
+	set(&c.RecycleAfter, 100)
 	set(&c.GrowDelay, 30*time.Millisecond)
 	set(&c.GrowInFlight, 2000)
 	set(&c.GrowAfter, 500*time.Millisecond)

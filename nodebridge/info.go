@@ -79,6 +79,9 @@ var errDied = errors.New("the process died")
 
 func endCode(err error, stopped bool) string {
 	f, isFault := errors.AsType[*fault.Fault](err)
+	if errors.Is(err, errWorn) {
+		return endWorn
+	}
 	switch {
 	case errors.Is(err, errScaledIn):
 		return endScaledIn

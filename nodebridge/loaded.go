@@ -116,6 +116,7 @@ func (b *Bridge) unloadLocked(l *loaded) {
 		return
 	}
 	delete(b.modules, l.m.handle)
+	b.unloads++
 	l.loseLocked()
 	b.out.add(moduleKey(l.m.handle), Unload, l.m.handle, nil)
 }

@@ -30,6 +30,7 @@ type Pool struct {
 	places  int        // that keep a bridge, or start one
 	wanted  int        // places that there are to be
 	retired []*Bridge  // that end when their calls have
+	worn    []*Bridge  // live ones that have lost their place, and are retired once another is live
 	scaler  scaler
 	ends    []EndedBridge     // the last ones
 	endings map[string]uint64 // how many ended, by code
@@ -192,6 +193,7 @@ func (p *Pool) add(b *Bridge) {
 func (p *Pool) addLocked(b *Bridge) {
 	bridges := append([]*Bridge{b}, p.bridges()...)
 	p.live.Store(&bridges)
+	p.replaceWornLocked()
 }
 
 // remove forgets a bridge that has ended, and says whether it still had its place.
@@ -205,6 +207,10 @@ func (p *Pool) remove(b *Bridge, cause error, stopped bool) (stays bool) {
 	}
 	p.removeLocked(b)
 	p.cause = cause
+	if i := slices.Index(p.worn, b); i >= 0 {
+		p.worn = slices.Delete(p.worn, i, i+1)
+		return false
+	}
 	return true
 }
 

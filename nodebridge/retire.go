@@ -9,7 +9,11 @@ import (
 // Why bridges are retired.
 var (
 	errScaledIn = errors.New("it was one more than needed")
+	errWorn     = errors.New("it had let go of many modules, of which Node keeps a part for ever")
 )
+
+// endWorn is how operators read errWorn.
+const endWorn = "recycled"
 
 // moveAfter is how long the calls of a retired bridge have to end by themselves before they are asked to move.
 const moveAfter = time.Second
@@ -28,8 +32,45 @@ func (p *Pool) retireLeastLocked() bool {
 func (p *Pool) retireLocked(b *Bridge, why error) {
 	p.removeLocked(b)
 	p.retired = append(p.retired, b)
-	p.places--
+	if i := slices.Index(p.worn, b); i >= 0 {
+		p.worn = slices.Delete(p.worn, i, i+1) // it had given its place up
+	} else {
+		p.places--
+	}
 	b.retire(why)
+}
+
+// recycle has live bridges replaced that have let go of too many modules, one at a time: a worn one gives its
+// place up, works on until the replacement is live, and is retired then. So there is no moment without a
+// bridge, and what it runs ends there, or moves on.
+func (p *Pool) recycle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended || len(p.worn) > 0 || p.places != len(p.bridges()) || p.places != p.wanted {
+		return // one is starting, or leaving
+	}
+	for _, b := range p.bridges() {
+		if b.isWorn() {
+			p.worn = append(p.worn, b)
+			p.places--
+			p.wantLocked(p.wanted)
+			return
+		}
+	}
+}
+
+// replaceWornLocked retires the worn bridges, now that another one is live.
+func (p *Pool) replaceWornLocked() {
+	for _, b := range slices.Clone(p.worn) {
+		p.retireLocked(b, errWorn)
+	}
+}
+
+// isWorn reports whether the bridge should be replaced.
+func (b *Bridge) isWorn() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.unloads >= b.cfg.RecycleAfter
 }
 
 // reinstateLocked gives a place to a bridge that has lost it because there were too many, if there is one.

@@ -44,6 +44,7 @@ func (f *Fleet) watch(ctx context.Context) {
 
 // look looks at the pool's bridges, and has it grow or shrink with the load.
 func (p *Pool) look(now time.Time) {
+	p.recycle()
 	cfg, limits := &p.fleet.cfg, p.limits.Load()
 	l := load{at: now, delay: -1}
 	var taken uint64
