@@ -187,6 +187,7 @@ type Version struct {
 	packages string    // hash of what decided on its packages; "": nobody else has the same
 	resolved time.Time // when they were chosen
 	registry *Registry
+	why      error // the fault that its publish gave, if it is broken and was published by this process
 	gate     *gate
 	function *gate        // of all versions of the function
 	surplus  *atomic.Bool // it is to go as soon as nothing needs it

@@ -37,13 +37,24 @@ func (r *Registry) Publish(ctx context.Context, t *Tenant, name string, p Public
 	if err := r.keyHash(ctx, t, tr); err != nil {
 		return nil, false, err
 	}
+	next := t.nextVersion(name)
 	end, err := t.turn(ctx, name)
 	if err != nil {
 		return nil, false, err
 	}
 	defer end()
-	if fn, err := t.Function(name); err == nil && fn.latest != nil && fn.latest.Hash == tr.hash {
-		return fn.latest, false, nil
+	if fn, err := t.Function(name); err == nil {
+		if fn.latest != nil && fn.latest.Hash == tr.hash {
+			return fn.latest, false, nil
+		}
+		for _, v := range fn.versions { // published while we waited, and broken: it would be again
+			if v.Number >= next && v.Hash == tr.hash && v.why != nil {
+				if text, err := v.Log(); err == nil {
+					_, _ = log.Write(text) // whoever looked on has gone
+				}
+				return v, false, v.why
+			}
+		}
 	}
 	v, err = r.build(ctx, t, name, tr, log)
 	return v, v != nil, err
@@ -66,13 +77,18 @@ func (t *Tenant) turn(ctx context.Context, name string) (end func(), err error) 
 	}
 }
 
+// nextVersion gives the number of the next version of a function.
+func (t *Tenant) nextVersion(name string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return max(1, t.records[name].Next)
+}
+
 // build installs a version aside, moves its folder into place, has it checked, and commits its record.
 // On a fault of the version's own, both the version and the fault are given.
 func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, log io.Writer) (*Version, error) {
 	started := time.Now()
-	t.mu.Lock()
-	number := max(1, t.records[name].Next)
-	t.mu.Unlock()
+	number := t.nextVersion(name)
 	if err := os.MkdirAll(r.buildDir(), 0o750); err != nil {
 		return nil, fmt.Errorf("make the build folder: %w", err)
 	}
@@ -140,14 +156,14 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 	}
 	rec.Took = time.Since(started)
 	v.State, v.Error, v.Took = rec.State, rec.Error, rec.Took // nobody else sees it yet
+	if why != nil {
+		v.why = v.unready(fault.From(why).Code, errors.Unwrap(why))
+	}
 	if err := r.commit(ctx, t, v, rec, kept.Bytes()); err != nil {
 		return nil, err
 	}
 	recorded = true
-	if why != nil {
-		return v, v.unready(fault.From(why).Code, errors.Unwrap(why))
-	}
-	return v, nil
+	return v, v.why
 }
 
 // place moves a finished build to where it stays; after it, the folder survives a power loss.

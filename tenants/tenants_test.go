@@ -285,6 +285,49 @@ func TestPublishesOfTheSameContentAtOnceGiveOneVersion(t *testing.T) {
 	}
 }
 
+// arriving tells when somebody first waits for its end, too.
+type arriving struct {
+	context.Context
+	arrived func()
+}
+
+func (a arriving) Done() <-chan struct{} {
+	a.arrived()
+	return a.Context.Done()
+}
+
+// An install that fails may have taken minutes; whoever waited for it meanwhile need not wait for another.
+func TestPublishesOfTheSameBrokenContentAtOnceDoTheWorkOnce(t *testing.T) {
+	r, _ := openRegistry(t, t.TempDir(), Config{})
+	tn := acme(t, r)
+	checks, goOn := make(chan struct{}, 100), make(chan struct{})
+	r.SetCheck(func(context.Context, *Version) error {
+		checks <- struct{}{}
+		<-goOn
+		return fault.New(fault.VersionBroken, "no export")
+	})
+	var wg, arrived sync.WaitGroup
+	publish := func(first bool) {
+		var log strings.Builder
+		v, created, err := r.Publish(arriving{bg, sync.OnceFunc(arrived.Done)}, tn, "f", Publication{Source: "same"}, &log)
+		if !fault.Is(err, fault.VersionBroken) || created != first || v.Number != 1 || !first && log.String() != "no export\n" {
+			t.Errorf("%+v, %v, %v with the log %q", v, created, err, log.String())
+		}
+	}
+	arrived.Add(16)
+	wg.Go(func() { publish(true) })
+	<-checks
+	for range 15 {
+		wg.Go(func() { publish(false) })
+	}
+	arrived.Wait()
+	close(goOn)
+	wg.Wait()
+	if _, _, err := r.Publish(bg, tn, "f", Publication{Source: "same"}, io.Discard); !fault.Is(err, fault.VersionBroken) || len(checks) != 1 {
+		t.Errorf("one that came later gave %v after %d more checks", err, len(checks))
+	}
+}
+
 func TestWhatACrashLeftIsSweptAtTheNextOpen(t *testing.T) {
 	dir := t.TempDir()
 	r, stop := openRegistry(t, dir, Config{})
