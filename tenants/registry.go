@@ -92,7 +92,11 @@ type Registry struct {
 	node  func() (*semver.Version, error) // version of the hub's node; asked once
 	keys  *xsync.MapOf[[32]byte, *Grant]  // by the key's hash
 	use   Use
-	known *tokenCache
+
+	folders     sync.Mutex // guards keeping and leftFolders; held while folders are removed
+	keeping     int        // those who want folders of deleted versions to stay
+	leftFolders []string   // that stayed because of them
+	known       *tokenCache
 
 	admin sync.Mutex // held while a tenant or a key is made or deleted: one at a time; before mu
 

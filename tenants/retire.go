@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	"sync"
 
 	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/internal/store"
@@ -140,16 +141,42 @@ func (r *Registry) remove(ctx context.Context, t *Tenant, gone *Version) error {
 		return nil
 	}, store.Op{Key: versionKey(t.name, gone.Function, gone.Number), Delete: true}, store.Op{Key: logKey(t.name, gone.Function, gone.Number), Delete: true})
 	if err == nil {
-		removeFolders([]*Version{gone})
+		r.removeFolders([]*Version{gone})
 	}
 	return err
 }
 
-// removeFolders removes what is left of deleted versions; what it can't is swept at the next Open.
-func removeFolders(vs []*Version) {
+// removeFolders removes the files of deleted versions, once nobody keeps them; what it can't is swept at the
+// next Open.
+func (r *Registry) removeFolders(vs []*Version) {
+	r.folders.Lock()
+	defer r.folders.Unlock()
 	for _, v := range vs {
-		_ = os.RemoveAll(v.Dir)
+		if r.keeping > 0 {
+			r.leftFolders = append(r.leftFolders, v.Dir)
+		} else {
+			_ = os.RemoveAll(v.Dir)
+		}
 	}
+}
+
+// KeepFolders has the files of versions that are deleted meanwhile stay until release is called: a backup of
+// the store as it is now needs them whole.
+func (r *Registry) KeepFolders() (release func()) {
+	r.folders.Lock()
+	defer r.folders.Unlock()
+	r.keeping++
+	return sync.OnceFunc(func() {
+		r.folders.Lock()
+		defer r.folders.Unlock()
+		if r.keeping--; r.keeping > 0 {
+			return
+		}
+		for _, dir := range r.leftFolders {
+			_ = os.RemoveAll(dir) // as above
+		}
+		r.leftFolders = nil
+	})
 }
 
 // DeleteFunction deletes a function on which nothing is, with all its versions and aliases; their numbers
@@ -200,7 +227,7 @@ func (r *Registry) removeFunction(ctx context.Context, t *Tenant, name string) e
 	t.setLocked(&Function{Name: name})
 	t.mu.Unlock()
 	r.tellChanged(t.name)
-	removeFolders(fn.versions)
+	r.removeFolders(fn.versions)
 	var ops []store.Op
 	for _, v := range fn.versions {
 		ops = append(ops,

@@ -262,3 +262,28 @@ func TestADeletionThatFailsLeavesTheFunctionAsItWas(t *testing.T) {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
+
+// A backup has the records of the moment when it began, so it must find their files.
+func TestFoldersOfDeletedVersionsStayForABackup(t *testing.T) {
+	r, _ := openRegistry(t, t.TempDir(), Config{})
+	tn := acme(t, r)
+	publishN(t, r, tn, 3)
+	one, _ := tn.Resolve("f@1")
+	two, _ := tn.Resolve("f@2")
+	first, second := r.KeepFolders(), r.KeepFolders()
+	if err := r.DeleteVersion(bg, tn, "f", 1, false); err != nil {
+		t.Fatal(err)
+	}
+	first()
+	first()
+	if !fileExists(one.Dir) {
+		t.Error("it is gone though a backup is under way")
+	}
+	second()
+	if err := r.DeleteVersion(bg, tn, "f", 2, false); err != nil {
+		t.Fatal(err)
+	}
+	if fileExists(one.Dir) || fileExists(two.Dir) {
+		t.Error("folders are left")
+	}
+}

@@ -148,7 +148,10 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 	fleet.Output(f.output)
 	h := hub.New(hub.Config{KeepEnded: time.Duration(keepEnded)}, st, registry, fleet, log)
 	server := conn.New(conn.Config{Log: log}, h, registry)
-	server.OnBackup(func(ctx context.Context, w io.Writer) error { return backup.Write(ctx, w, c.source(st, registry)) })
+	server.OnBackup(func(ctx context.Context, w io.Writer) error {
+		defer registry.KeepFolders()()
+		return backup.Write(ctx, w, c.source(st, registry))
+	})
 	asked := make(chan struct{})
 	server.OnDrain(sync.OnceFunc(func() { close(asked) }))
 	return runStages(ctx,
