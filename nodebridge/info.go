@@ -68,7 +68,7 @@ const keptEnds = 20
 // Why a bridge ended, as a word for programs; faults have their own codes.
 const (
 	endDied     = "died"      // by itself: it crashed, or called process.exit
-	endRecycled = "recycled"  // its memory had come near the limit
+	endRecycled = "recycled"  // its memory had come near the limit, or it had let go of many modules
 	endScaledIn = "scaled_in" // there was one more than the load asked for
 	endStopped  = "stopped"   // with the hub, or with its tenant
 	endBroken   = "broken"    // it never got ready, or broke the protocol
@@ -79,13 +79,10 @@ var errDied = errors.New("the process died")
 
 func endCode(err error, stopped bool) string {
 	f, isFault := errors.AsType[*fault.Fault](err)
-	if errors.Is(err, errWorn) {
-		return endWorn
-	}
 	switch {
 	case errors.Is(err, errScaledIn):
 		return endScaledIn
-	case errors.Is(err, errRecycled):
+	case errors.Is(err, errRecycled), errors.Is(err, errWorn):
 		return endRecycled
 	case isFault:
 		return string(f.Code)

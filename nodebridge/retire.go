@@ -12,9 +12,6 @@ var (
 	errWorn     = errors.New("it had let go of many modules, of which Node keeps a part for ever")
 )
 
-// endWorn is how operators read errWorn.
-const endWorn = "recycled"
-
 // moveAfter is how long the calls of a retired bridge have to end by themselves before they are asked to move.
 const moveAfter = time.Second
 
