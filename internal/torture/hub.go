@@ -61,7 +61,8 @@ func (h *hub) run() error {
 			h.mu.Unlock()
 			return nil
 		}
-		cmd := exec.Command(h.program, "serve", "--listen", h.addr, "--data", filepath.Join(h.home, "data"), "--drain-timeout", "2s")
+		cmd := exec.Command(h.program, "serve", "--listen", h.addr, "--data", filepath.Join(h.home, "data"), "--drain-timeout", "2s",
+			"--isolation", "none") // its functions write their journals where no hub keeps anything
 		cmd.Env = append(os.Environ(), "LIVEFN_ADMIN_KEY="+adminKey, "LIVEFN_CRASH="+h.crashes(), "TMPDIR="+h.home)
 		cmd.Stdout, cmd.Stderr = h.log, h.log
 		if err := cmd.Start(); err != nil {
