@@ -20,6 +20,7 @@ type loadCmd struct {
 	Storm   loadStormCmd   `cmd:"" help:"Drop subscribed clients all at once, and measure how they come back."`
 	Large   loadLargeCmd   `cmd:"" help:"Measure small calls beside payloads of 60 MiB in the same process."`
 	Flood   loadFloodCmd   `cmd:"" help:"Measure one tenant's calls beside another tenant that floods the hub."`
+	Soak    loadSoakCmd    `cmd:"" help:"Load a hub with everything at once for long, and see whether what it uses grows."`
 	Peer    loadPeerCmd    `cmd:"" hidden:"" help:"Run a peer of a comparison."`
 }
 
@@ -253,6 +254,26 @@ func (c *loadFloodCmd) Run(ctx context.Context, s *session) error {
 	}
 	figures, err := loadtest.Flood{Livefn: program, Node: c.Node, Rate: c.Rate, Limit: c.Limit, Connections: c.Connections,
 		Rounds: c.Rounds, Duration: c.Duration, Log: s.note}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	return s.figures(figures, figures.Whole())
+}
+
+type loadSoakCmd struct {
+	Duration time.Duration `help:"How long." default:"10m" short:"d"`
+	Node     string        `help:"The node program." default:"node" env:"LIVEFN_NODE"`
+}
+
+func (c *loadSoakCmd) Run(ctx context.Context, s *session) error {
+	if c.Duration < time.Second {
+		return wrongUsage("duration must be a second at least")
+	}
+	program, err := itself()
+	if err != nil {
+		return err
+	}
+	figures, err := loadtest.Soak{Livefn: program, Node: c.Node, Duration: c.Duration, Log: s.note}.Run(ctx)
 	if err != nil {
 		return err
 	}
