@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,7 +108,11 @@ func (w *Walls) Command(ctx context.Context, s Spec) (*Cmd, error) {
 		return nil, err
 	}
 	c := &Cmd{info: info, ours: d.files}
-	c.Cmd = exec.CommandContext(ctx, w.bwrap, append([]string{"--args", list, "--", file}, s.Args...)...)
+	command := append([]string{w.bwrap, "--args", list, "--", file}, s.Args...)
+	if s.Slot != nil {
+		command = append(slices.Clone(s.Slot.room.enter), command...)
+	}
+	c.Cmd = exec.CommandContext(ctx, command[0], command[1:]...)
 	c.Env = s.Env // bubblewrap's own is visible as that of process 1
 	if c.Env == nil {
 		c.Env = []string{}
@@ -157,6 +162,9 @@ func (w *Walls) arguments(d *descriptors, s Spec, seen []Bind) ([]string, error)
 		return nil, err
 	}
 	args = append(args, hidden...)
+	if s.Slot != nil {
+		args = append(args, "--ro-bind", s.Slot.path(), s.SlotTo) // by its name: a descriptor would be of the machine's own mounts
+	}
 	// Root's sysctls are writable for who has its number, whatever its capabilities: bubblewrap shows all
 	// of /proc, so it is made read-only.
 	args = append(args, "--proc", "/proc")

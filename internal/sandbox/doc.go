@@ -19,6 +19,10 @@
 // Paths in a Spec are the hub's; where a Bind shows a folder under another name, only the caller knows
 // which of the two its arguments need.
 //
+// A Room starts programs that are shown a folder later, while they run: what is kept warm for tenants that
+// are not known yet.
+//
 // spec.go is what a caller asks for, cmd.go a started command, bwrap_linux.go the arguments that make
-// it so, system_linux.go what of the machine is visible, filter_linux.go the system calls.
+// it so, system_linux.go what of the machine is visible, filter_linux.go the system calls,
+// room_linux.go the room and its keeper.
 package sandbox

@@ -5,6 +5,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"io"
 	"syscall"
 )
 
@@ -15,6 +16,32 @@ type Walls struct{}
 func Find(hide ...string) (*Walls, error) {
 	return nil, errors.New("the walls around functions are made of Linux namespaces, which this system has not")
 }
+
+// Room and Slot are for Linux.
+type (
+	Room struct{}
+	Slot struct{}
+)
+
+var errNoRoom = errors.New("mount namespaces are Linux's")
+
+// OpenRoom says that there are none.
+func (w *Walls) OpenRoom(dir, shown string, keeper ...string) (*Room, error) { return nil, errNoRoom }
+
+// Close does nothing.
+func (r *Room) Close() error { return nil }
+
+// Slot says that there are none.
+func (r *Room) Slot() (*Slot, error) { return nil, errNoRoom }
+
+// Show says that there are none.
+func (s *Slot) Show(name string) error { return errNoRoom }
+
+// Free does nothing.
+func (s *Slot) Free() error { return nil }
+
+// Keep says that there are none.
+func Keep(in io.Reader, out io.Writer, dir, shown string) error { return errNoRoom }
 
 // Command gives a plain command.
 func (w *Walls) Command(ctx context.Context, s Spec) (*Cmd, error) { return plain(ctx, s), nil }

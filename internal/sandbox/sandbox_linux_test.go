@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -23,6 +24,12 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "calls" {
 		makeCalls()
+		return
+	}
+	if len(os.Args) > 3 && os.Args[1] == "keeper" {
+		if err := Keep(os.Stdin, os.Stdout, os.Args[2], os.Args[3]); err != nil {
+			os.Exit(1)
+		}
 		return
 	}
 	os.Exit(m.Run())
@@ -153,6 +160,80 @@ func TestTheNetworkIsThereIfItIsGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, "devices", got, strconv.Itoa(bytes.Count(out, []byte("\n"))))
+}
+
+// A program that runs already is shown a folder, which it may not change, and no other.
+func TestASlotShowsAFolderToAProgramThatRuns(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, slots, all := walls(t), t.TempDir(), shown(t, "acme/a", "zeta/z")
+	room, err := w.OpenRoom(slots, all, self, "keeper")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range []string{"acme", "zeta"} {
+		slot, err := room.Slot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd, err := w.Command(t.Context(), Spec{Program: "/bin/sh", Env: []string{"PATH=/usr/bin"}, Slot: slot, SlotTo: "/functions",
+			Args: []string{"-c", "ls /functions; echo runs; read go; ls /functions; echo x > /functions/x; echo x > /functions/a; ls " + slots + " " + all + "; grep -c /functions /proc/self/mountinfo"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var errs bytes.Buffer
+		cmd.Stderr = &errs
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		line := make([]byte, 100)
+		n, err := out.Read(line)
+		if err != nil {
+			t.Fatalf("%v: %s", err, errs.String())
+		}
+		check(t, "before", string(line[:n]), "runs\n")
+		if err := slot.Show(tenant); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(in, "go\n"); err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("it ended with %v", err)
+		}
+		check(t, tenant, string(text), tenant[:1]+"\n2\n")
+		if err := slot.Free(); err != nil {
+			t.Error(err)
+		}
+	}
+	slot, err := room.Slot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"../../etc", "nobody", "..", ""} {
+		if err := slot.Show(name); err == nil {
+			t.Errorf("shows %q", name)
+		}
+	}
+	check(t, "the end", fmt.Sprint(room.Close()), "<nil>")
+	left, err := os.ReadDir(slots)
+	check(t, "what is left", fmt.Sprint(left, err), "[] <nil>")
+	_, err = room.Slot()
+	check(t, "a closed room", fmt.Sprint(err != nil), "true")
 }
 
 // Whoever leaves the group and the session is still in the namespace.

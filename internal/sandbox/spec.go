@@ -12,6 +12,8 @@ type Spec struct {
 	Env     []string // all of it, as NAME=value
 	Dir     string   // where it starts, as it sees it
 	Binds   []Bind
+	Slot    *Slot // shows it a folder at SlotTo while it runs; nil: none
+	SlotTo  string
 	Network bool       // the machine's network; else it has a loopback device of its own
 	Tmp     int64      // bytes that its /tmp may hold, in memory; 0: DefaultTmp
 	Files   []*os.File // its descriptors from 3 on; they stay the caller's to close
