@@ -2,7 +2,6 @@ package nodebridge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -107,13 +106,11 @@ func (b *Bridge) run(ctx context.Context, live func()) error {
 }
 
 func (b *Bridge) handshake(ctx context.Context, end context.CancelCauseFunc, live func()) {
-	hello, _ := json.Marshal(struct {
-		Protocol   int `json:"protocol"`
-		MaxMessage int `json:"maxMessage"`
-	}{1, b.cfg.MaxMessage})
-	b.mu.Lock()
-	b.out.buf = appendFrame(b.out.buf, Init, 0, hello)
-	b.unlockAndWake()
+	if !b.p.greeted {
+		b.mu.Lock()
+		b.out.buf = append(b.out.buf, hello(b.cfg)...)
+		b.unlockAndWake()
+	}
 	timer := time.NewTimer(b.cfg.ReadyTimeout)
 	defer timer.Stop()
 	select {

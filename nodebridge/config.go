@@ -19,6 +19,9 @@ type Config struct {
 	Functions string         // with Walls: the folder that has for each tenant one of its name, which is all of it that its processes see
 	NoNetwork bool           // with Walls: processes have a loopback device of their own, and nothing else
 
+	Warm   int      // with Walls: processes that are kept ready for tenants that have none; default none
+	Keeper []string // the program that holds the mounts through which these see their tenant's functions: it calls sandbox.Keep with its last two arguments
+
 	Limits        Limits        // of a tenant that Fleet.Limit says nothing of; default one bridge
 	MaxMessage    int           // bytes of one message, either way; default 64 MiB and 64 KiB for its head
 	MaxOutgoing   int           // bytes that may wait to be written to one bridge; default twice MaxMessage
@@ -29,6 +32,8 @@ type Config struct {
 	LoadTimeout   time.Duration // the same while it loads a module; default 30s
 	MaxLine       int           // bytes of a line of stray output, longer ones are cut up; default 8 KiB
 	MaxTmp        int           // with Walls: bytes that a process may have in its /tmp, and in /dev/shm, in memory; default 128 MiB
+	WarmAfter     time.Duration // pause between the starts of two warm processes; default 100ms
+	WarmMinFree   int64         // bytes of memory that the machine must have available to start one; default 512 MiB
 	ReadyTimeout  time.Duration // from a process's start to its Ready; default 20s
 	RestartFirst  time.Duration // longest pause before the second replacement in a row; default 100ms
 	RestartMax    time.Duration // longest pause before any replacement; default 10s
@@ -56,6 +61,8 @@ func (c Config) withDefaults() Config {
 	set(&c.StuckAfter, 2*time.Second)
 	set(&c.LoadTimeout, 30*time.Second)
 	set(&c.MaxLine, 8<<10)
+	set(&c.WarmAfter, 100*time.Millisecond)
+	set(&c.WarmMinFree, 512<<20)
 	set(&c.ReadyTimeout, 20*time.Second)
 	set(&c.RestartFirst, 100*time.Millisecond)
 	set(&c.RestartMax, 10*time.Second)

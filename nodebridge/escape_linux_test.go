@@ -162,7 +162,21 @@ module.exports = (hub, arg) => {
 // Each attempt fails, and whatever it broke, a neighbour's calls go on in the process in which they were.
 func TestNobodyEscapes(t *testing.T) {
 	t.Setenv("SECRET_OF_THE_HUB", "hush")
-	f, functions := walled(t, Config{NoNetwork: true, MaxTmp: 8 << 20, RestartMax: time.Millisecond})
+	cfg := Config{NoNetwork: true, MaxTmp: 8 << 20, RestartMax: time.Millisecond}
+	t.Run("from a bridge of its own", func(t *testing.T) {
+		f, functions := walled(t, cfg)
+		nobodyEscapes(t, f, functions)
+	})
+	cfg.Warm = 2
+	t.Run("from one that was warm", func(t *testing.T) {
+		f, functions := warmed(t, cfg)
+		nobodyEscapes(t, f, functions)
+		check(t, "warm ones were used", f.warm.used.Load() >= 2, true)
+	})
+}
+
+func nobodyEscapes(t *testing.T, f *Fleet, functions string) {
+	t.Helper()
 	data := filepath.Dir(functions)
 	attack, calm := moduleIn(t, functions, "acme", attacker), moduleIn(t, functions, "zeta", neighbour)
 	key := filepath.Join(data, "secret.key")

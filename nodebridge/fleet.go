@@ -18,6 +18,7 @@ type Fleet struct {
 	pools  *xsync.MapOf[string, *Pool]
 	output func(tenant string, pid int, stream, line string)
 	spawn  spawner
+	warm   *warm
 	wake   chan struct{} // holds one element when pools are to be started
 
 	limited *xsync.MapOf[string, Limits] // what Limit was told
@@ -31,8 +32,10 @@ type Fleet struct {
 
 // NewFleet makes a fleet that runs nothing before Run.
 func NewFleet(cfg Config) *Fleet {
-	return &Fleet{cfg: cfg.withDefaults(), pools: xsync.NewMapOf[string, *Pool](), limited: xsync.NewMapOf[string, Limits](), spawn: make(spawner),
+	f := &Fleet{cfg: cfg.withDefaults(), pools: xsync.NewMapOf[string, *Pool](), limited: xsync.NewMapOf[string, Limits](), spawn: make(spawner),
 		wake: make(chan struct{}, 1), output: func(string, int, string, string) {}}
+	f.warm = newWarm(f)
+	return f
 }
 
 // Output has to told what processes print, line by line: stream is stdout, stderr, log for what code
@@ -61,6 +64,7 @@ func (f *Fleet) Run(ctx context.Context) (err error) {
 		return nil
 	})
 	var pools errgroup.Group
+	pools.Go(func() error { return f.warm.run(ctx) })
 	for ctx.Err() == nil {
 		select {
 		case <-f.wake:
@@ -95,9 +99,15 @@ func (f *Fleet) prepare() (err error) {
 }
 
 func (f *Fleet) start(tenant string) (*process, error) {
+	heap := f.limitsOf(tenant).heapFlag()
+	if slices.Equal(heap, f.cfg.Limits.heapFlag()) { // else those that are warm have another one
+		if p := f.warm.take(tenant); p != nil {
+			return p, nil
+		}
+	}
 	cfg := f.cfg
-	cfg.NodeArgs = slices.Concat(cfg.NodeArgs, f.limitsOf(tenant).heapFlag())
-	return f.spawn.startProcess(&cfg, f.dir, tenant)
+	cfg.NodeArgs = slices.Concat(cfg.NodeArgs, heap)
+	return f.spawn.startProcess(&cfg, f.dir, tenant, nil)
 }
 
 func (f *Fleet) takeFresh() []*Pool {

@@ -2,12 +2,15 @@ package nodebridge
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/livefn/livefn/internal/sandbox"
 )
@@ -18,6 +21,8 @@ type process struct {
 	home           string   // a folder of its own, where there are no walls; they give it one in memory
 	in, out        *os.File // descriptors 3 and 4 of the process
 	stdout, stderr *os.File
+	slot           *sandbox.Slot // through which it is shown its tenant's functions; nil: it sees them from its start
+	greeted        bool          // Init was written, and the answer to it is there to be read
 }
 
 // spawner starts processes on one thread, which lives as long as they do: Linux sends Pdeathsig when
@@ -56,8 +61,9 @@ const (
 	tmpInside       = "/tmp"
 )
 
-// startProcess starts a process of a tenant, with files of its own in dir, where the script is too.
-func (s spawner) startProcess(cfg *Config, dir, tenant string) (*process, error) {
+// startProcess starts a process of a tenant, with files of its own in dir, where the script is too. With a
+// slot it starts one of no tenant.
+func (s spawner) startProcess(cfg *Config, dir, tenant string, slot *sandbox.Slot) (*process, error) {
 	node, err := exec.LookPath(cfg.Node)
 	if err != nil {
 		return nil, err
@@ -65,17 +71,22 @@ func (s spawner) startProcess(cfg *Config, dir, tenant string) (*process, error)
 	if node, err = filepath.Abs(node); err != nil {
 		return nil, err
 	}
-	p := &process{}
+	p := &process{slot: slot}
 	spec := sandbox.Spec{Program: node, Network: !cfg.NoNetwork, Tmp: int64(cfg.MaxTmp)}
 	script := scriptDir(dir)
-	if cfg.Walls != nil {
+	switch {
+	case slot != nil:
+		spec.Slot, spec.SlotTo = slot, functionsInside
+		spec.Binds = []sandbox.Bind{{From: script, To: scriptInside}}
+		spec.Dir, script = tmpInside, scriptInside
+	case cfg.Walls != nil:
 		functions := cfg.functions(tenant)
 		if err := os.MkdirAll(functions, 0o750); err != nil { // it may have published nothing yet
 			return nil, fmt.Errorf("make the folder of a tenant's functions: %w", err)
 		}
 		spec.Binds = []sandbox.Bind{{From: script, To: scriptInside}, {From: functions, To: functionsInside}}
 		spec.Dir, script = tmpInside, scriptInside
-	} else {
+	default:
 		if p.home, err = os.MkdirTemp(dir, "bridge-"); err != nil {
 			return nil, fmt.Errorf("make a bridge's folder: %w", err)
 		}
@@ -94,10 +105,62 @@ func (s spawner) startProcess(cfg *Config, dir, tenant string) (*process, error)
 		err = s.start(p.command)
 	}
 	if err != nil {
+		p.slot = nil // the caller's, as there is no process
 		p.close()
 		return nil, fmt.Errorf("start %s: %w", node, err)
 	}
 	return p, nil
+}
+
+// hello is what the hub says first.
+func hello(cfg *Config) []byte {
+	b, _ := json.Marshal(struct {
+		Protocol   int `json:"protocol"`
+		MaxMessage int `json:"maxMessage"`
+	}{1, cfg.MaxMessage})
+	return appendFrame(nil, Init, 0, b)
+}
+
+// greet says Init and waits until the answer is there, which it leaves to the bridge to read.
+func (p *process) greet(ctx context.Context, cfg *Config) error {
+	p.greeted = true
+	if _, err := p.in.Write(hello(cfg)); err != nil {
+		return fmt.Errorf("write to the process: %w", err)
+	}
+	_ = p.out.SetReadDeadline(time.Now().Add(cfg.ReadyTimeout))
+	stop := context.AfterFunc(ctx, func() { _ = p.out.SetReadDeadline(time.Now()) })
+	defer stop()
+	pipe, err := p.out.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var over bool
+	err = pipe.Read(func(fd uintptr) (done bool) {
+		done, over = pending(fd)
+		return done || over
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("the process was not ready in %v: %w", cfg.ReadyTimeout, err)
+	case over:
+		return errors.New("the process died")
+	}
+	return p.out.SetReadDeadline(time.Time{})
+}
+
+// lives says whether the process holds its end of the pipe.
+func (p *process) lives() bool {
+	over := true
+	if pipe, err := p.out.SyscallConn(); err == nil {
+		_ = pipe.Control(func(fd uintptr) { _, over = pending(fd) }) // closed: over
+	}
+	return !over
+}
+
+// discard ends a process that no bridge has.
+func (p *process) discard() {
+	_ = p.kill()
+	p.close()
 }
 
 // pid gives the number by which the machine knows the process, once it is ready.
@@ -143,6 +206,9 @@ func (p *process) kill() error {
 // close closes our ends and removes the process's folder.
 func (p *process) close() {
 	closeAll([]*os.File{p.in, p.out, p.stdout, p.stderr})
+	if p.slot != nil {
+		_ = p.slot.Free() // goes with the room
+	}
 	if p.home != "" {
 		_ = os.RemoveAll(p.home) // a leftover is removed when the fleet ends
 	}

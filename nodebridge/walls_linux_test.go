@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/livefn/livefn/internal/sandbox"
 )
@@ -21,6 +23,38 @@ func walled(t testing.TB, cfg Config) (*Fleet, string) {
 	}
 	cfg.Walls, cfg.Functions = walls, filepath.Join(data, "functions")
 	return real(t, cfg), cfg.Functions
+}
+
+func init() {
+	programs["keeper"] = func(string) int {
+		if err := sandbox.Keep(os.Stdin, os.Stdout, os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
+}
+
+// warmed is walled with processes kept warm, all of which it waits for.
+func warmed(t testing.TB, cfg Config) (*Fleet, string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Keeper = []string{self, "keeper"}
+	f, functions := walled(t, cfg)
+	waitWarm(t, f)
+	return f, functions
+}
+
+func waitWarm(t testing.TB, f *Fleet) {
+	t.Helper()
+	for limit := time.Now().Add(patience); len(f.warm.ready) < cap(f.warm.ready); runtime.Gosched() {
+		if time.Now().After(limit) {
+			t.Fatalf("%d processes are warm", len(f.warm.ready))
+		}
+	}
 }
 
 // invokeAs calls as a tenant and gives what JSON the function returned.

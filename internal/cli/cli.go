@@ -66,6 +66,7 @@ type commands struct {
 	Secrets   secretsCmd   `cmd:"" help:"Make a key for secrets at rest (operator)."`
 	Load      loadCmd      `cmd:"" help:"Measure calls against a hub, or beside other servers."`
 	Doctor    doctorCmd    `cmd:"" help:"Say what this machine can do for a hub, and what it lacks."`
+	Keeper    keeperCmd    `cmd:"" hidden:"" help:"Hold the mounts through which warm processes see functions; the hub starts it."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 

@@ -35,6 +35,7 @@ type ServeCmd struct {
 	BridgesMin    int    `help:"Node processes kept for each tenant from its first call on; 0: none once it is idle." default:"1" env:"LIVEFN_BRIDGES_MIN"`
 	BridgesMax    int    `help:"Node processes for each tenant, as many as its load asks for." default:"4" env:"LIVEFN_BRIDGES_MAX"`
 	Isolation     string `help:"Walls around functions: bwrap; auto, where they can be built; or none, for code that you trust." default:"bwrap" enum:"bwrap,auto,none" env:"LIVEFN_ISOLATION"`
+	Warm          int    `help:"Processes behind walls that are kept ready for tenants that have none." default:"2" env:"LIVEFN_WARM"`
 	Network       string `help:"Network of functions behind walls: full, or none." default:"full" enum:"full,none" env:"LIVEFN_NETWORK"`
 	AllowScripts  bool   `help:"Run packages' lifecycle scripts on install where a tenant does not say, and where there are no walls." env:"LIVEFN_ALLOW_SCRIPTS"`
 	MinFree       string `help:"Room on the disk below which durable work is refused." default:"256MiB" env:"LIVEFN_MIN_FREE"`
@@ -123,6 +124,10 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 	if err != nil {
 		return err
 	}
+	keeper, err := keeper()
+	if err != nil {
+		return err
+	}
 	node, err := exec.LookPath(c.Node)
 	if err != nil {
 		return fmt.Errorf("find node, which runs the functions (--node): %w", err)
@@ -144,7 +149,9 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 		return err
 	}
 	fleet := nodebridge.NewFleet(nodebridge.Config{Node: node, Dir: filepath.Join(c.Data, bridgesDir),
-		Walls: walls, Functions: registry.Folder(), NoNetwork: c.Network == "none"})
+		Walls: walls, Functions: registry.Folder(), NoNetwork: c.Network == "none", Warm: max(0, c.Warm), Keeper: keeper,
+		Limits: nodebridge.Limits{MinBridges: owned.Limits.MinBridges, MaxBridges: owned.Limits.MaxBridges, Memory: int64(owned.Limits.Memory)}, // the heap of those that are warm
+	})
 	fleet.Output(f.output)
 	h := hub.New(hub.Config{KeepEnded: time.Duration(keepEnded)}, st, registry, fleet, log)
 	server := conn.New(conn.Config{Log: log}, h, registry)

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"github.com/livefn/livefn/internal/sandbox"
@@ -38,4 +39,22 @@ func (c *ServeCmd) walls(log *slog.Logger) (*sandbox.Walls, error) {
 	}
 	return nil, fmt.Errorf("no walls can be built around functions: %w. "+
 		"To run without them, which is for code that you trust only: --isolation=none", err)
+}
+
+// keeperCmd is the process that holds a room; the hub starts it in namespaces of its own.
+type keeperCmd struct {
+	Slots string `arg:""`
+	Shown string `arg:""`
+}
+
+// Run does what the hub says until it ends.
+func (c *keeperCmd) Run(s *session) error { return sandbox.Keep(s.in, s.out, c.Slots, c.Shown) }
+
+// keeper is how the hub starts it.
+func keeper() ([]string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the hub's own program: %w", err)
+	}
+	return []string{self, "keeper"}, nil
 }
