@@ -52,6 +52,7 @@ func (c *doctorCmd) Run(ctx context.Context, s *session) error {
 	findings := []finding{
 		c.system(),
 		c.walls(),
+		warmth(),
 		c.user(os.Geteuid()),
 		cgroups(os.DirFS("/")),
 		program(ctx, "node", c.Node, func(version string) (string, string) {
@@ -109,6 +110,14 @@ func (c *doctorCmd) walls() finding {
 		return finding{"walls", bad, err.Error(), "Or run code that you trust only, with --isolation=none."}
 	}
 	return finding{"walls", fine, fmt.Sprintf("bubblewrap, namespaces and seccomp work (tried in %s)", time.Since(start).Round(time.Millisecond)), ""}
+}
+
+// warmth is about processes that are kept ready for tenants to come.
+func warmth() finding {
+	if _, err := exec.LookPath("nsenter"); err != nil {
+		return finding{"warm", weak, err.Error(), "Install util-linux: without nsenter no process is kept warm, and a tenant's first call waits for Node to start."}
+	}
+	return finding{"warm", fine, "nsenter is there", ""}
 }
 
 func (c *doctorCmd) user(uid int) finding {

@@ -26,7 +26,7 @@ func TestTheDoctorFindsWhatTheHubNeeds(t *testing.T) {
 	for _, f := range report.Findings {
 		names = append(names, f.Name)
 	}
-	if want := []string{"system", "walls", "user", "cgroups", "node", "npm", "open files", "disk"}; !slices.Equal(names, want) {
+	if want := []string{"system", "walls", "warm", "user", "cgroups", "node", "npm", "open files", "disk"}; !slices.Equal(names, want) {
 		t.Errorf("findings %v", names)
 	}
 }
