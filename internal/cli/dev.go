@@ -11,12 +11,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
@@ -27,9 +25,6 @@ import (
 
 // devDrain is how long the hub of `livefn dev` waits for executions when it ends: somebody waits for the prompt.
 const devDrain = "2s"
-
-// devMark is a file that makes a version differ from an older one with the same files.
-const devMark = ".livefn-saved"
 
 // functionName is what the hub takes as one.
 var functionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
@@ -215,14 +210,6 @@ func (d *dev) publish(ctx context.Context, last *string) error {
 	*last = ""
 	var log strings.Builder
 	v, err := d.upload(ctx, tarball, &log)
-	if err == nil && v.Version != v.latest {
-		// It is what an older version was, say because something was undone. A version is never changed, nor
-		// does an old one become the newest again, so it becomes one of its own.
-		files[devMark] = []byte(time.Now().UTC().Format(time.RFC3339Nano) + "\n")
-		if tarball, err = pack(files); err == nil {
-			v, err = d.upload(ctx, tarball, &log)
-		}
-	}
 	problem, isProblem := errors.AsType[*client.Problem](err)
 	switch {
 	case isProblem:
@@ -235,27 +222,15 @@ func (d *dev) publish(ctx context.Context, last *string) error {
 	default:
 		*last = read
 		d.version = v.Version
-		d.shown.published(v.published)
+		d.shown.published(v)
 	}
 	return nil
 }
 
-// uploaded is what the hub says of a version, and which one it calls latest.
-type uploaded struct {
-	published
-	latest int
-}
-
-func (d *dev) upload(ctx context.Context, tarball []byte, log *strings.Builder) (v uploaded, err error) {
+func (d *dev) upload(ctx context.Context, tarball []byte, log *strings.Builder) (v published, err error) {
 	result, err := d.session.upload(ctx, d.name, tarball, func(line string) { log.WriteString(line + "\n") })
 	if err != nil {
 		return v, err
 	}
-	if err := json.Unmarshal(result, &v.published); err != nil {
-		return v, err
-	}
-	var fn struct{ Latest int }
-	err = d.hub.JSON(ctx, http.MethodGet, "/v1/functions/"+url.PathEscape(d.name), nil, &fn)
-	v.latest = fn.Latest
-	return v, err
+	return v, json.Unmarshal(result, &v)
 }
