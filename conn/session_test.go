@@ -266,7 +266,7 @@ func TestAClientThatDoesNotReadIsClosedAsSlow(t *testing.T) {
 
 // The protocol's own pings go the same way as answers, and answer pings of the client.
 func TestPingsAreAnsweredAndSilentPeersClosed(t *testing.T) {
-	f := open(t, Config{PingEvery: 300 * time.Millisecond}) // far more than a busy machine takes for an answer
+	f := open(t, Config{PingEvery: time.Second}) // far more than a busy machine takes for an answer
 	c := f.socket()
 	pinged := make(chan struct{}, 100)
 	c.SetPingHandler(func(data string) error {
