@@ -116,8 +116,9 @@ func (k *soak) load(ctx context.Context, s Soak, pid int) error {
 	if err := k.publishNext(ctx, 0); err != nil {
 		return err
 	}
-	over, stop := context.WithTimeout(ctx, s.Duration)
+	over, stop := context.WithCancel(ctx) // without a deadline, which dials would heed a moment before it is over
 	defer stop()
+	defer time.AfterFunc(s.Duration, stop).Stop()
 	g, over := errgroup.WithContext(over)
 	base := Scenario{URL: k.url, Key: k.key, Function: hubFunction, Args: json.RawMessage("[1,2]"), Duration: s.Duration}
 	calls, sockets, durable := base, base, base

@@ -51,7 +51,7 @@ test('a page of another origin calls, follows and outlives its tokens', t => inP
       source.onerror = () => reject(new Error('no event stream'))
     })
     source.close()
-    return { statuses, many: last > 3, sum: await called.json(), id: called.headers.get('Livefn-Execution')?.length, first }
+    return { statuses, many: last > 3, sum: await called.json(), id: called.headers.get('Livefn-Execution')?.length, first: first - Math.max(0, last - 1024) } // history has 1,024 events
   }, { url, stream: `pages.${Date.now()}` })
   assert.deepEqual(seen, { statuses: ['open', 'closed'], many: true, sum: 3, id: 26, first: 1 })
 }))
