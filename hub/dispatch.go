@@ -240,22 +240,29 @@ func lostDelay(lost int) time.Duration {
 }
 
 // againLocked has an execution whose attempt came to nothing run again after a while. One that was
-// pausing is parked where it would have gone on: somebody wanted it paused. why may be nil.
+// pausing is parked where it would have gone on, if somebody wanted it paused. why may be nil.
 func (x *Execution) againLocked(delay time.Duration, why *Failure) (after func()) {
 	if x.moveLocked(stepLose) != nil {
 		return func() {}
 	}
 	place := x.leaveLocked()
+	notBefore := int64(0)
+	if delay > 0 {
+		notBefore = now() + delay.Milliseconds()
+	}
 	if x.rec.State == Paused {
-		x.rec.Snapshot = &Snapshot{Reason: x.rec.PauseReason, At: now(), Args: x.rec.nextPayload(), Pad: x.rec.pad()}
-		x.rec.PauseReason = ""
+		snap := &Snapshot{Reason: x.rec.PauseReason, At: now(), Args: x.rec.nextPayload(), Pad: x.rec.pad()}
+		x.rec.Snapshot, x.rec.PauseReason = snap, ""
 		x.commitLocked(EventPaused, nil)
+		if movesOn(snap) {
+			lost := x.rec.Lost
+			x.rec.NotBefore = notBefore
+			x.goesOnLocked(snap)
+			x.rec.Lost = lost // it got no further
+		}
 		return place
 	}
-	x.rec.NotBefore = 0
-	if delay > 0 {
-		x.rec.NotBefore = now() + delay.Milliseconds()
-	}
+	x.rec.NotBefore = notBefore
 	x.commitDataLocked(EventRetrying, lifecycleDataWith(&x.rec, why), func(err error) {
 		if err == nil {
 			x.t.admit(x)

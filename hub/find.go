@@ -166,8 +166,8 @@ func (h *Hub) Execution(owner *tenants.Tenant, id string) (View, error) {
 	return h.tenant(owner).look(id)
 }
 
-// Await has to told the answer of an execution: at once if it has ended or is paused. stop takes it
-// back.
+// Await has to told the answer of an execution: at once if it has ended or is paused to stay
+// so. stop takes it back.
 func (h *Hub) Await(owner *tenants.Tenant, id string, to Replier) (stop func(), err error) {
 	x, err := h.tenant(owner).await(id, to)
 	if err != nil {
@@ -183,7 +183,7 @@ func (t *tenant) await(id string, to Replier) (*Execution, error) {
 	}
 	var b nodebridge.Batch
 	done := false
-	if r := x.shown.Load(); r != nil && (r.State.Ended() || r.State == Paused) {
+	if r := x.shown.Load(); r != nil && (r.State.Ended() || r.State == Paused && !movesOn(r.Snapshot)) {
 		answer := answerOf(r)
 		done = to.Reply(&answer, &b) || r.State.Ended()
 	}

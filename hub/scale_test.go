@@ -3,8 +3,11 @@ package hub
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/livefn/livefn/internal/units"
 	"github.com/livefn/livefn/nodebridge"
+	"github.com/livefn/livefn/tenants"
 )
 
 // A scale-in is the hub's own affair: what it pauses goes on by itself in another process, and who waits for
@@ -30,6 +33,56 @@ func TestWhatAScaleInPausesGoesOnElsewhereAndItsCallersNeverKnow(t *testing.T) {
 	equal(t, "answer", string(a.Result), `"done"`)
 	equal(t, "state", a.State, Succeeded)
 	equal(t, "attempt", x.View().r.Attempt, 2)
+}
+
+// moving starts a durable execution of f that a scale-in or a deploy pauses, with somebody who waits for it.
+func (w *world) moving(reason string) (View, *run, *replies) {
+	w.t.Helper()
+	settings := tenants.Settings{OnDeploy: tenants.DeployPause, Retries: &tenants.Retries{Attempts: 1, Backoff: units.Duration(time.Millisecond)}}
+	w.publishNext(2, settings)
+	v, r := w.start("[1]")
+	to := newReplies()
+	if _, err := w.hub.Await(w.owner, v.ID(), to); err != nil {
+		w.t.Fatal(err)
+	}
+	if reason == reasonDeploy {
+		w.publishNext(3, settings)
+	} else {
+		r.receive(nodebridge.Moving, "")
+	}
+	w.says(r.told(nodebridge.Pause), `"reason":"`+reason+`"`)
+	return v, r, to
+}
+
+// A process that ends before its functions have paused must not leave them paused: nobody wanted that.
+func TestWhatWasToMoveMovesThoughItsAttemptCameToNothing(t *testing.T) {
+	for reason, version := range map[string]int{reasonScale: 2, reasonDeploy: 3} {
+		for name, end := range map[string]func(r *run){
+			"lost": (*run).lost, "unstarted": func(r *run) { r.receive(nodebridge.Unstarted, "") }, "failed": func(r *run) { r.fail("no") },
+		} {
+			t.Run(reason+" "+name, func(t *testing.T) {
+				w := newWorld(t, t.TempDir(), Config{MaxLost: 1})
+				_, r, to := w.moving(reason)
+				end(r)
+				r = w.bridges.wait(t)
+				equal(t, "version", r.call.Module.Version, version)
+				equal(t, "arguments", r.args, "[1]")
+				r.result("7")
+				a := to.wait(t)
+				equal(t, "state", a.State, Succeeded)
+				equal(t, "answer", string(a.Result), "7")
+			})
+		}
+	}
+}
+
+// Else what ends its process each time that it is moved would do so for ever.
+func TestALossWhileItMovesCounts(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{MaxLost: 1})
+	_, r, to := w.moving(reasonScale)
+	r.lost()
+	w.bridges.wait(t).lost()
+	equal(t, "state", to.wait(t).State, Failed)
 }
 
 // What sleeps needs no process, and must not be woken because one was ended.
