@@ -12,7 +12,8 @@ import (
 )
 
 // Pause asks a running execution to pause, and parks a queued one. It gives the state the execution is
-// in then: mostly pausing. One that pauses or is paused already is left as it is.
+// in then: mostly pausing. One that pauses or is paused already stays so, also where it would have gone on
+// by itself.
 func (h *Hub) Pause(ctx context.Context, owner *tenants.Tenant, id string) (View, error) {
 	if err := h.store.Check(); err != nil {
 		return View{}, err
@@ -25,6 +26,9 @@ func (h *Hub) Pause(ctx context.Context, owner *tenants.Tenant, id string) (View
 func (x *Execution) pauseLocked(reason string, most time.Duration) (*write, error) {
 	switch x.rec.State {
 	case Pausing, Paused:
+		if reason == reasonRequest {
+			return x.stayLocked(), nil
+		}
 		return nil, nil
 	case Queued:
 		args, pad := x.rec.nextPayload(), x.rec.pad()
@@ -51,6 +55,24 @@ func (x *Execution) pauseLocked(reason string, most time.Duration) (*write, erro
 	}
 	x.publishCallLocked(EventPausing, lifecycleData(&x.rec))
 	return nil, nil
+}
+
+// stayLocked has what pauses, or is paused, only for the hub's own reasons stay paused: a person wants it so now.
+func (x *Execution) stayLocked() *write {
+	switch snap := x.rec.Snapshot; {
+	case x.rec.State == Pausing && resumesItself(x.rec.PauseReason):
+		x.rec.PauseReason = reasonRequest
+	case x.rec.State == Paused && resumesItself(snap.Reason):
+		own := *snap // what is shown has the other one
+		own.Reason = reasonRequest
+		x.rec.Snapshot = &own
+	default:
+		return nil
+	}
+	if !x.durable {
+		return nil
+	}
+	return x.writeLocked("", nil)
 }
 
 // publishCallLocked publishes a lifecycle event of a call to whoever looks.

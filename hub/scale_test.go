@@ -85,6 +85,53 @@ func TestALossWhileItMovesCounts(t *testing.T) {
 	equal(t, "state", to.wait(t).State, Failed)
 }
 
+// A person's pause lasts, also where the hub was about to pause it for a while.
+func TestAPauseOfWhatIsToMoveLasts(t *testing.T) {
+	for _, reason := range []string{reasonScale, reasonDeploy} {
+		for name, end := range map[string]func(r *run){"paused": func(r *run) { r.paused("[7]") }, "lost": (*run).lost} {
+			t.Run(reason+" "+name, func(t *testing.T) {
+				w := newWorld(t, t.TempDir(), Config{})
+				v, r, to := w.moving(reason)
+				got, err := w.hub.Pause(bg, w.owner, v.ID())
+				if err != nil || got.State() != Pausing {
+					t.Fatalf("it is %v, %v", got.State(), err)
+				}
+				end(r)
+				equal(t, "state", to.wait(t).State, Paused)
+				w = w.restart()
+				equal(t, "reason", w.view(v.ID())["pause"].(map[string]any)["reason"], any(reasonRequest))
+				equal(t, "calls", len(w.bridges.calls), 0)
+			})
+		}
+	}
+}
+
+// The same while the hub is being stopped, before and after the function has paused.
+func TestAPauseOfWhatADrainPausesLasts(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	before, first := w.start("[1]")
+	after, second := w.start("[2]")
+	done := make(chan Drained)
+	go func() { done <- w.hub.Drain(bg) }()
+	first.told(nodebridge.Pause)
+	second.told(nodebridge.Pause)
+	pause := func(v View) {
+		if _, err := w.hub.Pause(bg, w.owner, v.ID()); err != nil {
+			t.Error(err)
+		}
+	}
+	pause(before)
+	first.paused("[7]")
+	second.paused("[8]")
+	equal(t, "drained", <-done, Drained{Paused: 2})
+	pause(after)
+	w = w.restart()
+	for _, v := range []View{before, after} {
+		equal(t, "reason", w.view(v.ID())["pause"].(map[string]any)["reason"], any(reasonRequest))
+	}
+	equal(t, "calls", len(w.bridges.calls), 0)
+}
+
 // What sleeps needs no process, and must not be woken because one was ended.
 func TestWhatSleepsWhenItIsAskedToMoveSleepsOn(t *testing.T) {
 	w := newWorld(t, t.TempDir(), Config{})
