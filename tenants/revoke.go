@@ -17,7 +17,8 @@ type revokedRecord struct {
 	At   time.Time `json:"at"`
 }
 
-// revokedToken is when something was revoked: tokens that were issued until then, by the second, are refused.
+// revokedToken is when something was revoked: tokens of a subject that were issued until then, by the second, are
+// refused. What is said of an id holds for whatever time the token has.
 type revokedToken struct{ at time.Time }
 
 // RevokeToken has a token refused that has this id (jti), and ends what it opened.
@@ -35,10 +36,12 @@ func (r *Registry) revoke(ctx context.Context, t *Tenant, kind, name string) err
 		return fault.New(fault.InvalidRequest, "%s must be a string of 1 to %d bytes.", kind, maxSubject)
 	}
 	what, now := kind+" "+name, time.Now().UTC()
+	t.auth.revoking.Lock()
+	defer t.auth.revoking.Unlock()
 	t.life.RLock()
 	defer t.life.RUnlock()
 	t.auth.mu.RLock()
-	_, again := t.auth.revoked[what]
+	before, again := t.auth.revoked[what]
 	full := len(t.auth.revoked) >= r.cfg.MaxRevoked
 	t.auth.mu.RUnlock()
 	if full && !again {
@@ -53,12 +56,16 @@ func (r *Registry) revoke(ctx context.Context, t *Tenant, kind, name string) err
 	case full && !again:
 		return fault.New(fault.Conflict, "There are %d revocations already (MaxRevoked). Delete the key that signed the tokens: it revokes all of them.", r.cfg.MaxRevoked)
 	}
-	op := putRecord(revokedKey(t.name, what), revokedRecord{what, now})
-	op.TTL = revocationsKept
+	at := now
+	if next := before.at.Add(time.Second); again && next.After(at) {
+		at = next // the hub may have issued tokens for the second after the one before: see issueTime
+	}
+	op := putRecord(revokedKey(t.name, what), revokedRecord{what, at})
+	op.TTL = revocationsKept + at.Sub(now)
 	if err := r.store.Commit(context.WithoutCancel(ctx), op); err != nil {
 		return err
 	}
-	t.auth.change(func() { t.auth.revoked[what] = revokedToken{now} })
+	t.auth.change(func() { t.auth.revoked[what] = revokedToken{at} })
 	r.tellRevoked(t.name)
 	return nil
 }
@@ -105,7 +112,7 @@ func (r *Registry) Stands(g *Grant) error {
 		return refused("its key is gone.")
 	case tok.apiKey != "" && tok.apiKey != adminKeyID && !apiKey:
 		return refused("the key that asked for it was deleted.")
-	case tok.ID != "" && a.revokedLocked("id "+tok.ID, tok), tok.Subject != "" && a.revokedLocked("subject "+tok.Subject, tok):
+	case a.revokedLocked(tok, key, r.cfg.TokenLeeway):
 		return refused("it was revoked.")
 	case !time.Now().Before(tok.Expires.Add(r.cfg.TokenLeeway)):
 		return refused("it has expired.")
@@ -113,9 +120,20 @@ func (r *Registry) Stands(g *Grant) error {
 	return nil
 }
 
-func (a *tokenAuth) revokedLocked(what string, tok *Token) bool {
-	v, ok := a.revoked[what]
-	return ok && tok.IssuedAt.Unix() <= v.at.Unix()
+// revokedLocked says whether a token, or its subject after it was issued, was revoked. Clocks of others may be
+// ahead of the hub's by the leeway: what they issued before the revocation must not seem to be issued after it.
+func (a *tokenAuth) revokedLocked(tok *Token, key *tokenKey, leeway time.Duration) bool {
+	if _, ok := a.revoked["id "+tok.ID]; ok && tok.ID != "" {
+		return true
+	}
+	v, ok := a.revoked["subject "+tok.Subject]
+	if !ok || tok.Subject == "" {
+		return false
+	}
+	if key.minted {
+		leeway = 0
+	}
+	return tok.IssuedAt.Unix() <= v.at.Add(leeway).Unix()
 }
 
 // Expires says when a grant runs out: the zero time if it does not.

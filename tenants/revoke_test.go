@@ -3,6 +3,7 @@ package tenants
 import (
 	"crypto/elliptic"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/store"
 )
 
 // revocations opens a registry with a tenant, and gives its key's grant.
@@ -84,6 +86,101 @@ func TestARevokedTokenIsRefusedAtOnceAndAfterARestart(t *testing.T) {
 		t.Error(err)
 	}
 	wantFault(t, r.RevokeSubject(bg, acme(t, r), ""), fault.InvalidRequest, "subject")
+}
+
+// A clock that is ahead, of the hub's own tokens as well, must not carry a token over its revocation.
+func TestARevocationHoldsForTokensOfTheFuture(t *testing.T) {
+	r, by, _, _ := revocations(t, t.TempDir(), Config{TokenLeeway: time.Minute})
+	refusedNow := func(what, token string) {
+		t.Helper()
+		if _, err := r.Authenticate(token); fault.From(err).Code != fault.Unauthorized {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	ahead := time.Now().Unix() + 50
+	addKey(t, r, NewTokenKey{ID: "own", Alg: HS256, Secret: testSecret})
+	own := func(id, subject string, iat int64) string {
+		return signed(t, jwt.SigningMethodHS256, "own", []byte(testSecret), claimsOf(t, map[string]any{"jti": id, "sub": subject, "iat": iat, "exp": iat + 60}))
+	}
+	one, two := own("a", "u1", ahead), own("b", "u2", ahead)
+	for _, token := range []string{one, two} {
+		if _, err := r.Authenticate(token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.RevokeToken(bg, by.Tenant, "a"); err != nil {
+		t.Fatal(err)
+	}
+	refusedNow("a token by its id", one)
+	if err := r.RevokeSubject(bg, by.Tenant, "u2"); err != nil {
+		t.Fatal(err)
+	}
+	refusedNow("a token by its subject", two)
+
+	for i := range 3 { // each is issued for a second later than the revocation before it
+		m := mint(t, r, by, "u3")
+		if _, err := r.Authenticate(m.Secret); err != nil {
+			t.Fatal(i, err)
+		}
+		if err := r.RevokeSubject(bg, by.Tenant, "u3"); err != nil {
+			t.Fatal(err)
+		}
+		refusedNow("one of the hub's", m.Secret)
+	}
+	m := mint(t, r, by, "u4")
+	if err := r.RevokeSubject(bg, by.Tenant, "u4"); err != nil {
+		t.Fatal(err)
+	}
+	m = mint(t, r, by, "u4")
+	if err := r.RevokeToken(bg, by.Tenant, m.ID); err != nil {
+		t.Fatal(err)
+	}
+	refusedNow("one of the hub's by its id", m.Secret)
+}
+
+func TestRevocationsAtOnceDoNotGoBackwards(t *testing.T) {
+	r, by, _, _ := revocations(t, t.TempDir(), Config{})
+	const n = 8
+	before := time.Now()
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			if err := r.RevokeSubject(bg, by.Tenant, "u1"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if at := by.Tenant.auth.revoked["subject u1"].at; at.Before(before.Add((n - 1) * time.Second)) {
+		t.Errorf("%v after %d of them", at.Sub(before), n)
+	}
+}
+
+func TestAKeyThatIsOverStaysOverAndIsGivenUp(t *testing.T) {
+	r, by, _, _ := revocations(t, t.TempDir(), Config{})
+	a := &by.Tenant.auth
+	addKey(t, r, NewTokenKey{ID: "old", Alg: HS256, Secret: testSecret})
+	if err := r.DeleteTokenKey(bg, by.Tenant, "old", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	until := a.keys["old"].until
+	if err := r.DeleteTokenKey(bg, by.Tenant, "old", time.Hour); err != nil || !a.keys["old"].until.Equal(until) {
+		t.Errorf("prolonged to %v, %v", a.keys["old"].until, err)
+	}
+	if err := r.DeleteTokenKey(bg, by.Tenant, "old", time.Second); err != nil || !a.keys["old"].until.Before(until) {
+		t.Errorf("not shortened: %v, %v", a.keys["old"].until, err)
+	}
+	a.change(func() { a.keys["old"].until = time.Now() })
+	wantFault(t, r.DeleteTokenKey(bg, by.Tenant, "old", time.Hour), fault.NotFound, "old")
+	wantFault(t, r.DeleteTokenKey(bg, by.Tenant, "old", 0), fault.NotFound, "old")
+	mint(t, r, by, "u1") // makes the hub's key
+	if a.keys["old"] != nil || len(a.keys) != 1 {
+		t.Error(a.keys)
+	}
+	if b, err := r.store.Get(tokenKeyKey("acme", "old")); err != store.ErrNotFound {
+		t.Errorf("the store has %s, %v", b, err)
+	}
+	addKey(t, r, NewTokenKey{ID: "old", Alg: HS256})
 }
 
 func TestADeletedKeyTakesItsTokensWithIt(t *testing.T) {

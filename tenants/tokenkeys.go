@@ -53,8 +53,9 @@ type tokenKeyRecord struct {
 
 // tokenAuth is what a tenant's tokens are verified with.
 type tokenAuth struct {
-	signing sync.Mutex    // held while a key is made or goes; before life and mu
-	changes atomic.Uint64 // counts the changes of what follows: what was verified before one is verified again
+	signing  sync.Mutex    // held while a key is made or goes; before life and mu
+	revoking sync.Mutex    // held while something is revoked; before life and mu
+	changes  atomic.Uint64 // counts the changes of what follows: what was verified before one is verified again
 
 	mu      sync.RWMutex // guards the rest
 	closed  bool         // the tenant is deleted
@@ -192,7 +193,8 @@ func tokenKeyPurpose(id string) string { return "token key " + id }
 // over says whether the key was to be good until a time that has come.
 func (k *tokenKey) over(now time.Time) bool { return !k.until.IsZero() && !now.Before(k.until) }
 
-// putTokenKey keeps a new key; once it returns, the key is on disk and verifies. auth.signing is held.
+// putTokenKey keeps a new key, and gives up those that are over; once it returns, the key is on disk and verifies.
+// auth.signing is held.
 func (r *Registry) putTokenKey(ctx context.Context, t *Tenant, id string, key *tokenKey, rec tokenKeyRecord, secret []byte) error {
 	if secret != nil {
 		var err error
@@ -205,11 +207,21 @@ func (r *Registry) putTokenKey(ctx context.Context, t *Tenant, id string, key *t
 	if t.deleted {
 		return noTenant(t.name)
 	}
-	have, taken := 0, false
+	have, taken, now := 0, false, time.Now()
+	var ops []store.Op
+	var over []string
 	t.auth.mu.RLock()
 	for other, k := range t.auth.keys {
-		taken = taken || other == id
-		if !k.minted && !k.over(time.Now()) {
+		switch {
+		case k.over(now):
+			over = append(over, other)
+			if other != id {
+				ops = append(ops, store.Op{Key: tokenKeyKey(t.name, other), Delete: true})
+			}
+		case other == id:
+			taken = true
+		}
+		if !k.minted && !k.over(now) {
 			have++
 		}
 	}
@@ -220,10 +232,15 @@ func (r *Registry) putTokenKey(ctx context.Context, t *Tenant, id string, key *t
 	case have >= r.cfg.MaxTokenKeys && !key.minted:
 		return fault.New(fault.Conflict, "There are %d keys for tokens already (MaxTokenKeys). Delete one that signs no more.", have)
 	}
-	if err := r.store.Commit(context.WithoutCancel(ctx), putRecord(tokenKeyKey(t.name, id), rec)); err != nil {
+	if err := r.store.Commit(context.WithoutCancel(ctx), append(ops, putRecord(tokenKeyKey(t.name, id), rec))...); err != nil {
 		return err
 	}
-	t.auth.change(func() { t.auth.keys[id] = key })
+	t.auth.change(func() {
+		for _, other := range over {
+			delete(t.auth.keys, other)
+		}
+		t.auth.keys[id] = key
+	})
 	return nil
 }
 
@@ -244,8 +261,8 @@ func (t *Tenant) TokenKeys() []TokenKey {
 	return keys
 }
 
-// DeleteTokenKey has a key's tokens refused, and ends what they opened: now, or once after has passed. The
-// hub's own key is replaced by a new one when a token is next asked for.
+// DeleteTokenKey has a key's tokens refused, and ends what they opened: now, or once after has passed;
+// that can't make it later. The hub's own key is replaced by a new one when a token is next asked for.
 func (r *Registry) DeleteTokenKey(ctx context.Context, t *Tenant, id string, after time.Duration) error {
 	if after < 0 || after > revocationsKept {
 		return fault.New(fault.InvalidRequest, "after is 0 to %d days.", revocationsKept/(24*time.Hour))
@@ -257,8 +274,12 @@ func (r *Registry) DeleteTokenKey(ctx context.Context, t *Tenant, id string, aft
 	t.auth.mu.RLock()
 	old := t.auth.keys[id]
 	t.auth.mu.RUnlock()
-	if old == nil || t.deleted {
+	if old == nil || old.over(time.Now()) || t.deleted {
 		return fault.New(fault.NotFound, "There is no key %q for tokens.", id)
+	}
+	until := time.Now().Add(after).UTC()
+	if after > 0 && !old.until.IsZero() && old.until.Before(until) {
+		return nil // it goes before that
 	}
 	if after > 0 {
 		b, err := r.store.Get(tokenKeyKey(t.name, id))
@@ -270,8 +291,7 @@ func (r *Registry) DeleteTokenKey(ctx context.Context, t *Tenant, id string, aft
 			return err
 		}
 		key := *old
-		rec.Until = time.Now().Add(after).UTC()
-		key.until = rec.Until
+		rec.Until, key.until = until, until
 		if err := r.store.Commit(context.WithoutCancel(ctx), putRecord(tokenKeyKey(t.name, id), rec)); err != nil {
 			return err
 		}
