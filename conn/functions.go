@@ -80,16 +80,20 @@ func publishedOf(v *tenants.Version) published {
 
 // publish makes a version. Whoever accepts an event stream sees the install's log as it happens.
 func (s *Server) publish(ctx *fasthttp.RequestCtx, args []string) error {
-	t, err := s.tenant(ctx)
+	c, err := s.caller(ctx)
 	if err != nil {
 		return err
 	}
+	t := c.Tenant // not nil: see rules
 	pub, err := s.publication(ctx)
 	if err != nil {
 		return err
 	}
 	if wantsEvents(ctx) {
-		e := s.newEventStream(ctx, true)
+		e := s.newEventStream(ctx, &c, true)
+		if err := e.count(); err != nil {
+			return err
+		}
 		if e.hijack(ctx, "") {
 			s.spawn(func() { s.publishStream(e, t, args[0], pub) })
 		}

@@ -57,7 +57,7 @@ func (s *Server) invoke(ctx *fasthttp.RequestCtx, ref []byte) {
 	case err != nil:
 		s.fail(ctx, err)
 	case wish.stream:
-		s.invokeStream(ctx, t, &w.req)
+		s.invokeStream(ctx, &c, &w.req)
 	case wish.async || wish.wait > 0:
 		s.start(ctx, t, w, wish)
 	default:
@@ -180,11 +180,16 @@ func (s *Server) start(ctx *fasthttp.RequestCtx, t *tenants.Tenant, w *waiter, w
 }
 
 // invokeStream answers with the execution's events, then its result.
-func (s *Server) invokeStream(ctx *fasthttp.RequestCtx, t *tenants.Tenant, req *hub.Request) {
-	e := s.newEventStream(ctx, true)
+func (s *Server) invokeStream(ctx *fasthttp.RequestCtx, c *Caller, req *hub.Request) {
+	e := s.newEventStream(ctx, c, true)
+	if err := e.count(); err != nil {
+		s.fail(ctx, err)
+		return
+	}
 	req.Events = e
-	x, err := s.hub.Invoke(t, req, e)
+	x, err := s.hub.Invoke(c.Tenant, req, e)
 	if err != nil {
+		e.close()
 		s.fail(ctx, err)
 		return
 	}

@@ -52,6 +52,26 @@ func TestConnectionsAreLimitedPerTenantAndPerSubject(t *testing.T) {
 	equal(t, "without limits", f.socket(as(one)).refusal("ping", `{}`), "")
 }
 
+// An invoke that is answered as an event stream holds a connection as any other, and goes with its token.
+func TestAnInvokeAnsweredAsAnEventStreamIsAConnection(t *testing.T) {
+	f := open(t, Config{})
+	f.limits(`{"maxConnectionsPerSubject":1}`)
+	token := as(f.token("u1", "invoke:*"))
+	const accept = "Accept: text/event-stream"
+	equal(t, "one that can't begin gives its place back", f.request("POST", "/v1/invoke/none", "[]", token, accept).code(t), "not_found")
+	res := f.open("POST", "/v1/invoke/held", "[]", token, accept)
+	defer res.Body.Close()
+	<-f.bridges.more
+	equal(t, "a second", f.request("POST", "/v1/invoke/echo", "[]", token, accept).code(t), "overloaded")
+	equal(t, "a plain one is none", f.request("POST", "/v1/invoke/echo", "[1]", token).body, "[1]")
+	equal(t, "revoke", f.request("POST", "/v1/tokens/revoke", `{"subject":"u1"}`).status, 204)
+	b, err := io.ReadAll(res.Body)
+	if err != nil || !strings.Contains(string(b), "event: error\ndata: ") || !strings.Contains(string(b), `"code":"unauthorized"`) {
+		t.Errorf("%q, %v", b, err)
+	}
+	f.bridges.release("1")
+}
+
 func TestSubscriptionsAreLimitedPerTenantAndPerSubject(t *testing.T) {
 	f := open(t, Config{})
 	f.limits(`{"maxSubscriptions":3,"maxSubscriptionsPerSubject":2}`)

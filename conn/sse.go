@@ -35,13 +35,12 @@ type eventStream struct {
 	over bool // the client has gone
 
 	expiry *standing
-	lease  *lease // nil: what it shows is no subscription, or it is over
+	lease  *lease // nil: it is not counted, or over
 	told   bool   // that something is missing, or that nothing is
 }
 
-func (s *Server) newEventStream(ctx *fasthttp.RequestCtx, answers bool) *eventStream {
-	e := &eventStream{srv: s, chunked: ctx.Request.Header.IsHTTP11(), answers: answers}
-	e.caller, _ = s.caller(ctx) // who was let in
+func (s *Server) newEventStream(ctx *fasthttp.RequestCtx, c *Caller, answers bool) *eventStream {
+	e := &eventStream{srv: s, chunked: ctx.Request.Header.IsHTTP11(), answers: answers, caller: *c}
 	e.out.limit, e.out.timeout, e.out.spawn = s.cfg.OutboxBytes, s.cfg.WriteTimeout, s.spawn
 	e.out.over, e.out.broken = e.tooSlow, func(error) { e.hangUp() }
 	return e
@@ -100,7 +99,9 @@ func (e *eventStream) close() {
 	e.lease = nil
 	e.mu.Unlock()
 	if lease != nil {
-		lease.unsubscribe(1)
+		if !e.answers { // see count
+			lease.unsubscribe(1)
+		}
 		lease.close()
 	}
 	if sub != nil {

@@ -143,15 +143,17 @@ func (s *Server) recheck(tenant string) {
 	}
 }
 
-// count counts the stream among its tenant's connections, and its subscription.
+// count counts the stream among its tenant's connections, and its subscription; one that ends with an answer has none.
 func (e *eventStream) count() error {
 	l, err := e.srv.quotas.open(&e.caller)
 	if err != nil {
 		return err
 	}
-	if err := l.subscribe(); err != nil {
-		l.close()
-		return err
+	if !e.answers {
+		if err := l.subscribe(); err != nil {
+			l.close()
+			return err
+		}
 	}
 	e.mu.Lock()
 	e.lease = l

@@ -21,10 +21,11 @@ func (s *Server) streamEvents(ctx *fasthttp.RequestCtx, args []string) error {
 
 // events answers with Server-Sent Events, or with a page of history if the caller does not accept them.
 func (s *Server) events(ctx *fasthttp.RequestCtx, stream, since string) error {
-	t, err := s.tenant(ctx)
+	c, err := s.caller(ctx)
 	if err != nil {
 		return err
 	}
+	t := c.Tenant // not nil: see rules
 	if q := query(ctx, "since"); q != "" {
 		since = q
 	}
@@ -49,7 +50,7 @@ func (s *Server) events(ctx *fasthttp.RequestCtx, stream, since string) error {
 	if err != nil {
 		return err
 	}
-	e := s.newEventStream(ctx, false)
+	e := s.newEventStream(ctx, &c, false)
 	want := hub.Interest{Pattern: stream, Since: from, Member: newMember(e.caller.subject())}
 	if q := query(ctx, "latest"); q != "" {
 		want.Latest = true
