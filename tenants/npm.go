@@ -98,6 +98,9 @@ func (r *Registry) npmSpec(run npmRun) (sandbox.Spec, error) {
 		{From: run.dir, Writable: true}, {From: run.home, Writable: true}, {From: run.cache, Writable: true},
 	}}
 	spec.Env = append(r.installEnv(&spec, run.trusted), "HOME="+run.home, "TMPDIR="+tmp, "npm_config_cache="+run.cache, "npm_config_userconfig="+rc)
+	if run.trusted {
+		spec.Env = append(spec.Env, "npm_config_ignore_scripts=true", "npm_config_git="+gitProgram())
+	}
 	if at := run.tenant.Packages().Registry; at != "" { // the environment goes before any file
 		spec.Env = append(spec.Env, "npm_config_registry="+at)
 	}
@@ -118,6 +121,16 @@ func (r *Registry) npmSpec(run npmRun) (sandbox.Spec, error) {
 		spec.Binds = append(spec.Binds, sandbox.Bind{From: filepath.Dir(filepath.Dir(real))})
 	}
 	return spec, nil
+}
+
+// gitProgram is the git of a trusted run. For a dependency in a git repository npm runs itself in a clone, where it
+// reads the clone's .npmrc and not the outer run's arguments: only the environment keeps a program or scripts
+// that this file names from being run. Where there is no git, the name fails.
+func gitProgram() string {
+	if git, err := exec.LookPath("git"); err == nil && filepath.IsAbs(git) {
+		return git
+	}
+	return "git"
 }
 
 func (c Config) node() string {
