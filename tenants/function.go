@@ -226,14 +226,17 @@ func (v *Version) Log() ([]byte, error) {
 
 // Source gives its files as they were published, but for the secrets in package.json, and with the lock
 // file.
-func (v *Version) Source() (map[string][]byte, error) { return readTree(v.Dir) }
+func (v *Version) Source() (map[string][]byte, error) {
+	return readTree(v.Dir, 2*int64(v.registry.cfg.MaxTreeSize)) // as much as was published, and a lock file
+}
 
 // Lock gives its lock file; nil if it has no dependencies.
 func (v *Version) Lock() ([]byte, error) {
-	if b, err := readIfThere(v.Dir, shrinkwrap); b != nil || err != nil {
+	limit := int64(v.registry.cfg.MaxTreeSize)
+	if b, err := readIfThere(v.Dir, shrinkwrap, limit); b != nil || err != nil {
 		return b, err
 	}
-	return readIfThere(v.Dir, lockFile)
+	return readIfThere(v.Dir, lockFile, limit)
 }
 
 func shownTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -18,22 +18,36 @@ import (
 //
 // Packages are fetched first, and none of their code runs: that run knows the tokens of registries. Where
 // lifecycle scripts are allowed and there are some, the lock file is installed once more from the tenant's
-// cache, now with scripts, and without any token and with a copy of the cache. A failed install keeps its log, and no packages.
+// cache, now with scripts, and without any token and with a copy of the cache. A failed
+// install keeps its log, and of its folder only what was published.
 func (r *Registry) install(ctx context.Context, t *Tenant, dir string, tr *tree, log io.Writer) error {
 	err := r.fetchAndRun(ctx, t, dir, tr, log)
 	if err == nil {
-		var link string
-		if link, err = leadsOut(dir); err == nil && link != "" {
-			err = fault.New(fault.InstallFailed, "The dependency %s leads out of the function's folder. Publish the package to a registry, or put it among the function's files.", link)
-		}
+		err = checkLeft(dir, int64(r.cfg.MaxTreeSize))
 	}
 	if err != nil {
-		_ = os.RemoveAll(filepath.Join(dir, modulesDir)) // else kept with the broken version, which is harmless
+		if again := rewrite(dir, tr); again != nil { // a fault of the hub: what is left there must not become a version
+			return fmt.Errorf("clear a failed install: %w", again)
+		}
 	}
 	return err
 }
 
-func (r *Registry) fetchAndRun(ctx context.Context, t *Tenant, dir string, tr *tree, log io.Writer) error {
+// rewrite leaves in dir what was published and nothing else.
+func rewrite(dir string, tr *tree) error {
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range left {
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return tr.write(dir)
+}
+
+func (r *Registry) fetchAndRun(ctx context.Context, t *Tenant, dir string, tr *tree, log io.Writer) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.cfg.InstallTimeout,
 		fault.New(fault.InstallFailed, "The install did not end within %s.", r.cfg.InstallTimeout))
 	defer cancel()
@@ -47,7 +61,11 @@ func (r *Registry) fetchAndRun(ctx context.Context, t *Tenant, dir string, tr *t
 		if err := os.WriteFile(rc, safeOptions(npmrc), 0o640); err != nil { //nolint:gosec // as the function's other files
 			return fmt.Errorf("write %s: %w", npmrcFile, err)
 		}
-		defer func() { _ = os.WriteFile(rc, npmrc, 0o640) }() //nolint:gosec // as the function's other files
+		defer func() {
+			if err == nil { // else all of it is written again
+				err = restore(dir, npmrcFile, npmrc)
+			}
+		}()
 	}
 	run := npmRun{tenant: t, dir: dir, home: home, cache: r.cacheDir(t.name), trusted: true, log: log, args: []string{"install", "--ignore-scripts"}}
 	if tr.locked() {
@@ -56,7 +74,7 @@ func (r *Registry) fetchAndRun(ctx context.Context, t *Tenant, dir string, tr *t
 	if err := r.npm(ctx, run); err != nil {
 		return err
 	}
-	if !r.runsScripts(t) || !hasScripts(dir, tr) {
+	if !r.runsScripts(t) || !r.hasScripts(dir, tr) {
 		return nil
 	}
 	cache, err := os.MkdirTemp(r.buildDir(), "cache-")
@@ -69,6 +87,19 @@ func (r *Registry) fetchAndRun(ctx context.Context, t *Tenant, dir string, tr *t
 	}
 	run.cache, run.trusted, run.args = cache, false, []string{"ci", "--prefer-offline", "--foreground-scripts"}
 	return r.npm(ctx, run)
+}
+
+// restore puts a file back as it was published, whatever a script made of it: a link there is not followed.
+func restore(dir, name string, b []byte) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close() //nolint:errcheck // read-only handle of a folder
+	if err := root.RemoveAll(name); err != nil {
+		return err
+	}
+	return root.WriteFile(name, b, 0o640)
 }
 
 // copyCache makes a copy of a tenant's cache for scripts: they must not write to what later installs believe.
@@ -88,7 +119,7 @@ func copyCache(from, to string) error {
 }
 
 // hasScripts says whether an install of what was fetched runs scripts.
-func hasScripts(dir string, tr *tree) bool {
+func (r *Registry) hasScripts(dir string, tr *tree) bool {
 	var m struct {
 		Scripts map[string]string `json:"scripts"`
 	}
@@ -96,7 +127,7 @@ func hasScripts(dir string, tr *tree) bool {
 		return true
 	}
 	for _, name := range []string{lockFile, shrinkwrap} {
-		if b, err := readIfThere(dir, name); err == nil && bytes.Contains(b, []byte(`"hasInstallScript": true`)) {
+		if b, err := readIfThere(dir, name, int64(r.cfg.MaxTreeSize)); err == nil && bytes.Contains(b, []byte(`"hasInstallScript": true`)) {
 			return true
 		}
 	}

@@ -149,7 +149,7 @@ func takeOver(t *Tenant, v *Version, dir string) bool {
 	locks := map[string][]byte{}
 	for _, name := range []string{lockFile, shrinkwrap} {
 		if err == nil {
-			locks[name], err = readIfThere(v.Dir, name)
+			locks[name], err = readIfThere(v.Dir, name, int64(v.registry.cfg.MaxTreeSize))
 		}
 	}
 	fn, gone := t.Function(v.Function)

@@ -118,7 +118,7 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 		Settings: storedSettings(tr.settings), CreatedAt: started.UTC(), Packages: got.key, Resolved: got.resolved,
 	}
 	if why == nil {
-		if rec.Installed, err = installed(dir); err != nil {
+		if rec.Installed, err = installed(dir, int64(r.cfg.MaxTreeSize)); err != nil {
 			return nil, fmt.Errorf("read what was installed: %w", err)
 		}
 	}

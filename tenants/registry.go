@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -440,12 +439,4 @@ func (t *Tenant) setLocked(fn *Function) {
 		fns[fn.Name] = fn
 	}
 	t.functions.Store(&fns)
-}
-
-func readIfThere(dir, name string) ([]byte, error) {
-	b, err := fs.ReadFile(os.DirFS(dir), name)
-	if os.IsNotExist(err) {
-		return nil, nil
-	}
-	return b, err
 }

@@ -181,7 +181,8 @@ func (tr *tree) write(dir string) error {
 }
 
 // readTree gives a version's own files: all but what the install made.
-func readTree(dir string) (map[string][]byte, error) {
+// Together they have at most limit bytes: a script may have made more.
+func readTree(dir string, limit int64) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		switch {
@@ -196,7 +197,9 @@ func readTree(dir string) (map[string][]byte, error) {
 		if err != nil {
 			return err
 		}
-		files[filepath.ToSlash(rel)], err = os.ReadFile(p) //nolint:gosec // below the version's own folder
+		b, err := readIfThere(dir, filepath.ToSlash(rel), limit)
+		limit -= int64(len(b))
+		files[filepath.ToSlash(rel)] = b
 		return err
 	})
 	if err != nil {
@@ -206,8 +209,8 @@ func readTree(dir string) (map[string][]byte, error) {
 }
 
 // installed gives the versions of the direct dependencies, from their own package.json.
-func installed(dir string) (map[string]string, error) {
-	b, err := readIfThere(dir, packageFile)
+func installed(dir string, limit int64) (map[string]string, error) {
+	b, err := readIfThere(dir, packageFile, limit)
 	if err != nil || b == nil {
 		return nil, err
 	}
@@ -221,46 +224,13 @@ func installed(dir string) (map[string]string, error) {
 			var p struct {
 				Version string `json:"version"`
 			}
-			b, err := readIfThere(dir, path.Join(modulesDir, path.Clean("/" + name)[1:], packageFile))
+			b, err := readIfThere(dir, path.Join(modulesDir, path.Clean("/" + name)[1:], packageFile), limit)
 			if err == nil && b != nil && json.Unmarshal(b, &p) == nil {
 				found[name] = cmp.Or(p.Version, "?")
 			}
 		}
 	}
 	return found, nil
-}
-
-// leadsOut gives a symbolic link in node_modules that leads out of the version's folder, or to nothing;
-// "" if there is none. npm makes them of dependencies like file:../x, which would be whatever lies
-// beside this version on the hub.
-func leadsOut(dir string) (link string, err error) {
-	root, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return "", err
-	}
-	modules := filepath.Join(root, modulesDir)
-	err = filepath.WalkDir(modules, func(p string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			if p == modules && os.IsNotExist(err) {
-				return nil
-			}
-			return err
-		case d.Type()&fs.ModeSymlink == 0:
-			return nil
-		}
-		text, err := os.Readlink(p)
-		if err != nil {
-			return err
-		}
-		to, err := filepath.EvalSymlinks(p)
-		if err != nil || filepath.IsAbs(text) || !strings.HasPrefix(to, root+string(filepath.Separator)) {
-			link = strings.TrimPrefix(p, modules+string(filepath.Separator))
-			return fs.SkipAll
-		}
-		return nil
-	})
-	return link, err
 }
 
 // flush has the files of a finished build on disk when it returns. An install's thousands take seconds
