@@ -2,6 +2,7 @@ package nodebridge
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -132,6 +133,13 @@ func (b *Bridge) call(c *Call, args []byte) error {
 	if err := b.fits(n); err != nil {
 		return err
 	}
+	var body []byte
+	if n > MaxPayload { // copied before the lock, for which all other calls wait
+		if err := b.room(n); err != nil {
+			return err
+		}
+		body = appendInvoke(appendBody(make([]byte, 0, bodyHead+n), Invoke, 0, nil), c, args)
+	}
 	b.mu.Lock()
 	if b.gone.Load() || b.retired != nil {
 		b.mu.Unlock()
@@ -165,8 +173,11 @@ func (b *Bridge) call(c *Call, args []byte) error {
 	if b.out.fits(key, n) {
 		b.out.buf = appendInvoke(appendHead(b.out.buf, Invoke, id, n), c, args)
 	} else {
-		body := appendBody(make([]byte, 0, bodyHead+n), Invoke, id, nil)
-		b.out.addBody(key, appendInvoke(body, c, args))
+		if body == nil {
+			body = appendInvoke(appendBody(make([]byte, 0, bodyHead+n), Invoke, 0, nil), c, args)
+		}
+		binary.LittleEndian.PutUint32(body[1:], id)
+		b.out.addBody(key, body)
 	}
 	for _, f := range held {
 		b.out.add(key, f.kind, id, f.payload)
