@@ -62,8 +62,8 @@ func TestAProcessNearItsMemoryIsReplacedWithoutALostCall(t *testing.T) {
 	f := real(t, Config{Limits: Limits{MinBridges: 1, MaxBridges: 1, Memory: 1 << 30, SoftMemory: 150 << 20}, PingEvery: 20 * time.Millisecond,
 		RecycleAge: time.Millisecond, GrowAfter: time.Millisecond})
 	m := module(t, hungry)
+	waiting := begin(t, f, m, `["wait"]`) // first, or another one might have it
 	check(t, "grown", invoke(t, f, m, `["grow", 150]`), "Result 1")
-	waiting := begin(t, f, m, `["wait"]`)
 	waiting.waitFor("Moving")
 	check(t, "the next call is another's", invoke(t, f, m, `["grow", 1]`), "Result 1")
 	f.Limit("acme", Limits{MinBridges: 1, MaxBridges: 1, Memory: 160 << 20}) // a process on its way out is watched, too
