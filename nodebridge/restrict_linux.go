@@ -8,10 +8,17 @@ import (
 )
 
 // restrict sets limits that the kernel holds (prlimit(2)) on a process that has run no code of a tenant yet;
-// what it starts inherits them.
+// what it starts inherits them. None is raised above the hard limit that the process has from the hub, which only
+// root could do.
 func restrict(pid int, l *Limits) error {
 	set := func(what string, resource int, n uint64) error {
-		if err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: n, Max: n}, nil); err != nil {
+		var has unix.Rlimit
+		err := unix.Prlimit(pid, resource, nil, &has)
+		if err == nil {
+			n = min(n, has.Max)
+			err = unix.Prlimit(pid, resource, &unix.Rlimit{Cur: n, Max: n}, nil)
+		}
+		if err != nil {
 			return fmt.Errorf("limit %s of a process: %w", what, err)
 		}
 		return nil
