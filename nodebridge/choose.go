@@ -24,7 +24,7 @@ func (p *Pool) call(c *Call) error {
 		return errEnded()
 	}
 	p.queued.Add(1) // before the last look: whoever makes room from now on sees that somebody waits
-	if !p.waiting.has(c.Module) {
+	if !p.waiting.has(c.line()) {
 		if err := p.pass(c, c.Args); !mayWait(err) {
 			p.queued.Add(-1)
 			return err
@@ -46,6 +46,7 @@ func (p *Pool) pass(c *Call, args []byte) error {
 	if most := p.limits.Load().MaxConcurrency; most > 0 && !c.Nested && inFlight(bridges) >= most {
 		return errFull
 	}
+	bridges = bridges[:min(len(bridges), maxBridges)] // there may be more for a moment, while some are replaced
 	var tried uint64
 	busy := false
 	for {

@@ -107,6 +107,7 @@ func (b *Bridge) unload(m *Module) {
 	if l := b.modules[m.handle]; l != nil {
 		l.unload = true
 		b.unloadLocked(l)
+		b.endIfDoneLocked() // it may have been loading nothing else
 	}
 	b.unlockAndWake()
 }

@@ -40,7 +40,8 @@ type Pool struct {
 	cause   error         // why there is no live bridge, as far as known
 	ended   bool          // nothing is accepted any more
 	changed chan struct{} // closed when live or ended changes
-	expires chan struct{} // holds one element when waiting is not empty any more
+	expires chan struct{} // holds one element when waiting is to be looked at
+	takes   bool          // a bridge takes calls again, and waiting was not looked at since
 }
 
 func newPool(tenant string, f *Fleet) *Pool {
@@ -83,8 +84,7 @@ func (p *Pool) want(n int) {
 
 func (p *Pool) wantLocked(n int) {
 	p.wanted = n
-	for p.places > n && p.retireLeastLocked() {
-	}
+	p.shrinkLocked()
 	for p.places < n && p.reinstateLocked() {
 	}
 	if p.places < n {
@@ -183,6 +183,7 @@ func (p *Pool) all() []*Bridge {
 func (p *Pool) add(b *Bridge) {
 	p.mu.Lock()
 	p.addLocked(b)
+	p.shrinkLocked()
 	p.cause = nil
 	p.changeLocked()
 	refused := p.passWaitingLocked()

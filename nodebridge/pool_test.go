@@ -74,6 +74,30 @@ func TestATenantsConcurrencyHoldsOverAllItsBridges(t *testing.T) {
 	}
 }
 
+// A parent holds its place while it waits for its child: that must not wait for the place.
+func TestACallWithinACallDoesNotWaitBehindThoseFromOutside(t *testing.T) {
+	f := faked(t, "", Config{Limits: Limits{MinBridges: 1, MaxConcurrency: 1, MaxWaitTime: time.Hour}})
+	child, once := nowhere(), NewModule(Module{Function: "one at a time", Version: 1, Tenant: "acme", Concurrency: 1})
+	parent := begin(t, f, nowhere(), "hang")
+	until(t, "it runs", func() bool { return waits(f) == 0 })
+	outside, nested := begin(t, f, child, "1"), newAnswer(t, child, "2")
+	nested.Nested = true
+	check(t, "call", f.Call("acme", &nested.Call), nil)
+	check(t, "the nested call", nested.wait(), "Result 2")
+
+	// Behind the head of another line, which may not run, wait those that may.
+	first, second := newAnswer(t, once, "hang"), newAnswer(t, once, "3")
+	first.Nested, second.Nested = true, true
+	check(t, "call", f.Call("acme", &first.Call), nil)
+	check(t, "call", f.Call("acme", &second.Call), nil)
+	check(t, "waiting", waits(f), 2)
+	first.Cancel("enough")
+	check(t, "the second", second.wait(), "Result 3")
+	check(t, "waiting", waits(f), 1)
+	parent.Cancel("enough")
+	check(t, "the one from outside", outside.wait(), "Result 1")
+}
+
 func TestACallThatWaitsTooLongForAPlaceIsRefused(t *testing.T) {
 	f := faked(t, "", Config{Limits: Limits{MinBridges: 1, MaxConcurrency: 1}})
 	running := begin(t, f, nowhere(), "hang")

@@ -15,6 +15,23 @@ var (
 // moveAfter is how long the calls of a retired bridge have to end by themselves before they are asked to move.
 const moveAfter = time.Second
 
+// shrinkLocked retires live bridges that are too many. Places that only start a bridge count for nothing here: it
+// may never be ready. One that is, is too many then; one that dies gives its place up.
+func (p *Pool) shrinkLocked() {
+	for p.places > p.wanted && p.healthyLocked() > p.wanted && p.retireLeastLocked() {
+	}
+}
+
+// healthyLocked gives how many bridges have a place and take calls.
+func (p *Pool) healthyLocked() (n int) {
+	for _, b := range p.bridges() {
+		if !b.gone.Load() && !slices.Contains(p.worn, b) {
+			n++
+		}
+	}
+	return n
+}
+
 // retireLeastLocked takes its place from the live bridge that has the least to do; false: there is none.
 func (p *Pool) retireLeastLocked() bool {
 	i := least(p.bridges(), 0)
@@ -78,6 +95,8 @@ func (p *Pool) reinstateLocked() bool {
 			p.places++
 			p.addLocked(b)
 			p.changeLocked()
+			p.takes = true
+			p.lookLocked()
 			return true
 		}
 	}

@@ -14,38 +14,47 @@ type waiting struct {
 	fault error // why it is refused in the end
 }
 
-// waitingCalls is a queue for each module: one whose calls may not run now does not hold up the others. The
-// modules have their turns.
+// line is what may or may not run as one. A call within a call stands in a line of its own: behind calls from
+// outside it would wait for a place that its own parent holds.
+type line struct {
+	module *Module
+	nested bool
+}
+
+func (c *Call) line() line { return line{c.Module, c.Nested} }
+
+// waitingCalls is a queue for each line: one whose calls may not run now does not hold up the others. The
+// lines have their turns.
 type waitingCalls struct {
-	of    map[*Module][]waiting // in order; none is empty
-	turn  []*Module             // of all in of
+	of    map[line][]waiting // in order; none is empty
+	turn  []line             // of all in of
 	count int
 	bytes int // of arguments
 }
 
-func newWaitingCalls() waitingCalls { return waitingCalls{of: map[*Module][]waiting{}} }
+func newWaitingCalls() waitingCalls { return waitingCalls{of: map[line][]waiting{}} }
 
-func (q *waitingCalls) has(m *Module) bool { return len(q.of[m]) > 0 }
+func (q *waitingCalls) has(l line) bool { return len(q.of[l]) > 0 }
 
 func (q *waitingCalls) push(w waiting) {
-	m := w.call.Module
-	if len(q.of[m]) == 0 {
-		q.turn = append(q.turn, m)
+	l := w.call.line()
+	if len(q.of[l]) == 0 {
+		q.turn = append(q.turn, l)
 	}
-	q.of[m] = append(q.of[m], w)
+	q.of[l] = append(q.of[l], w)
 	q.count++
 	q.bytes += len(w.args)
 }
 
-// take takes the first call of the module whose turn it is out, which then is the last to have one.
+// take takes the first call of the line whose turn it is out, which then is the last to have one.
 func (q *waitingCalls) take() waiting {
-	m := q.turn[0]
-	w := q.of[m][0]
+	l := q.turn[0]
+	w := q.of[l][0]
 	q.count--
 	q.bytes -= len(w.args)
-	q.of[m][0] = waiting{}
-	if q.of[m] = q.of[m][1:]; len(q.of[m]) == 0 {
-		delete(q.of, m)
+	q.of[l][0] = waiting{}
+	if q.of[l] = q.of[l][1:]; len(q.of[l]) == 0 {
+		delete(q.of, l)
 		q.turn = q.turn[1:]
 	} else {
 		q.next()
@@ -55,25 +64,25 @@ func (q *waitingCalls) take() waiting {
 
 // takeOver takes out what waits for no longer than now.
 func (q *waitingCalls) takeOver(now time.Time) (over []waiting) {
-	var left []*Module
-	for _, m := range q.turn {
-		list, n := q.of[m], 0
+	var left []line
+	for _, l := range q.turn {
+		list, n := q.of[l], 0
 		for n < len(list) && !list[n].until.After(now) {
 			q.bytes -= len(list[n].args)
 			n++
 		}
 		over = append(over, list[:n]...)
-		if q.of[m] = list[n:]; n < len(list) {
-			left = append(left, m)
+		if q.of[l] = list[n:]; n < len(list) {
+			left = append(left, l)
 		} else {
-			delete(q.of, m)
+			delete(q.of, l)
 		}
 	}
 	q.turn, q.count = left, q.count-len(over)
 	return over
 }
 
-// next gives the turn to the next module.
+// next gives the turn to the next line.
 func (q *waitingCalls) next() { q.turn = append(q.turn[1:], q.turn[0]) }
 
 // waitLocked lets a call wait for a bridge. The caller has counted it in queued. Faults: overloaded,
@@ -89,11 +98,16 @@ func (p *Pool) waitLocked(c *Call) error {
 	c.link.wait()
 	p.waiting.push(waiting{call: c, args: bytes.Clone(c.Args), until: time.Now().Add(limits.MaxWaitTime)})
 	p.wantLocked(max(1, p.wanted))
+	p.lookLocked()
+	return nil
+}
+
+// lookLocked has expire look at the calls that wait.
+func (p *Pool) lookLocked() {
 	select {
 	case p.expires <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 func (p *Pool) takeAllLocked() (all []waiting) {
@@ -110,10 +124,10 @@ func (p *Pool) passWaitingLocked() (refused []waiting) {
 	for held := 0; held < len(p.waiting.turn); {
 		w := &p.waiting.of[p.waiting.turn[0]][0]
 		err := p.pass(w.call, w.args)
-		switch {
-		case err == errGone || err == errFull && !w.call.Nested:
+		switch err {
+		case errGone:
 			return refused
-		case err == errBusy:
+		case errBusy, errFull: // errFull does not hold for calls within calls
 			p.waiting.next()
 			held++
 			continue
@@ -129,7 +143,7 @@ func (p *Pool) passWaitingLocked() (refused []waiting) {
 	return refused
 }
 
-// expire refuses the calls that waited too long, until ctx ends.
+// expire refuses the calls that waited too long, and hands on those that may run, until ctx ends.
 func (p *Pool) expire(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -146,11 +160,17 @@ func (p *Pool) expire(ctx context.Context) error {
 	}
 }
 
-// expireNow refuses the calls whose time is over, and says when to look again; 0: none waits.
+// expireNow refuses the calls whose time is over, hands on those that may run by now, and says when to look
+// again; 0: none waits.
 func (p *Pool) expireNow(now time.Time) (next time.Duration) {
 	p.mu.Lock()
 	over := p.waiting.takeOver(now)
 	p.queued.Add(-int64(len(over)))
+	var refused []waiting
+	if p.takes || len(over) > 0 {
+		p.takes = false
+		refused = p.passWaitingLocked()
+	}
 	for _, list := range p.waiting.of {
 		if left := list[0].until.Sub(now); next == 0 || left < next {
 			next = left
@@ -161,7 +181,7 @@ func (p *Pool) expireNow(now time.Time) (next time.Duration) {
 	for i := range over {
 		over[i].fault = why
 	}
-	refuse(over)
+	refuse(append(over, refused...))
 	return next
 }
 

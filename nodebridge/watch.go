@@ -94,7 +94,7 @@ func (p *Pool) look(now time.Time) {
 	if size <= 0 && doubtful > 0 {
 		l.waiting = max(l.waiting, 1) // what they have to do will be another's
 	}
-	if n := p.scaler.want(cfg, limits, max(size, 0), l) + doubtful; n != p.wanted && !p.ended {
+	if n := min(p.scaler.want(cfg, limits, max(size, 0), l)+doubtful, maxBridges); n != p.wanted && !p.ended {
 		p.wantLocked(n)
 	}
 }

@@ -1,0 +1,82 @@
+package nodebridge
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// detached gives a pool that nothing runs: a test gives it its bridges.
+func detached(t *testing.T) *Pool { return newPool("acme", faked(t, "", Config{})) }
+
+// bridgeOf gives a bridge without a process.
+func bridgeOf(p *Pool) *Bridge {
+	b := newBridge("acme", &p.fleet.cfg, nil, nil)
+	b.end = func(error) {}
+	return b
+}
+
+func callOf(t *testing.T) *Call {
+	a := newAnswer(t, nowhere(), "1")
+	return &a.Call
+}
+
+// What was meant as a replacement may never be ready, so the one that works is kept until one is.
+func TestAPoolThatShrinksKeepsWhatTakesCallsUntilAnotherOneDoes(t *testing.T) {
+	p := detached(t)
+	p.want(3)
+	check(t, "places that start a bridge", p.takePlaces(), 3)
+	one, two, dying := bridgeOf(p), bridgeOf(p), bridgeOf(p)
+	p.add(dying)
+	dying.gone.Store(true)
+	p.add(one)
+	p.want(1)
+	check(t, "kept", slices.Contains(p.bridges(), one) && p.places == 3, true)
+	p.add(two)
+	check(t, "one is enough", fmt.Sprint(p.healthyLocked(), p.places, p.wanted), "1 2 1")
+	p.removeLocked(dying) // what had its place gives that up, and nobody else does
+	check(t, "the place of the dying one", fmt.Sprint(p.leave(), p.leave()), "true false")
+	p.want(0)
+	check(t, "none is wanted", fmt.Sprint(p.healthyLocked(), p.places), "0 0")
+}
+
+// While some are replaced there may be more bridges than a tenant may have.
+func TestACallEndsItsSearchHoweverManyBridgesThereAre(t *testing.T) {
+	p := detached(t)
+	var bridges []*Bridge
+	for range maxBridges + 6 {
+		b := bridgeOf(p)
+		b.retired = errScaledIn
+		bridges = append(bridges, b)
+	}
+	p.live.Store(&bridges)
+	check(t, "none takes it", p.pass(callOf(t), nil), errGone)
+	bridges[maxBridges-1].retired = nil
+	check(t, "the last one that is tried takes it", p.pass(callOf(t), nil), nil)
+}
+
+func TestACallThatWaitsGoesToABridgeThatIsTakenBack(t *testing.T) {
+	p := detached(t)
+	b := bridgeOf(p)
+	b.retired = errScaledIn
+	p.retired = []*Bridge{b}
+	check(t, "call", p.call(callOf(t)), nil)
+	check(t, "taken back, and somebody is to look", fmt.Sprint(len(p.bridges()), len(p.expires)), "1 1")
+	p.expireNow(time.Now())
+	check(t, "waiting and in flight", fmt.Sprint(p.waiting.count, p.queued.Load(), b.inFlight.Load()), "0 0 1")
+}
+
+// A load has no time limit here, so nothing else would end the bridge.
+func TestARetiredBridgeEndsWhenWhatItLoadsIsTakenBack(t *testing.T) {
+	b, m := bridgeOf(detached(t)), nowhere()
+	var why error
+	b.end = func(err error) { why = err }
+	b.mu.Lock()
+	b.moduleLocked(m)
+	b.unlockAndWake()
+	b.retire(errScaledIn)
+	check(t, "while it loads", why, nil)
+	b.unload(m)
+	check(t, "afterwards", why, errScaledIn)
+}
