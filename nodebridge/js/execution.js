@@ -170,6 +170,7 @@ export class Execution {
       refused = `the resume arguments have no JSON form: ${describe(thrown, this).message}`
     }
     this.more.refused = refused
+    if (!this.cancelled) this.rare.flow?.close()
     out.send(frames.Refused, this.id, -1, stringify({ message: cut(refused) }))
     return false
   }

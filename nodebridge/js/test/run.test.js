@@ -200,6 +200,32 @@ test('a pause or a cancel lets a generator go on that waits', async t => {
   assert.equal((await cancelled.end()).json, 'aborted')
 })
 
+test('a generator whose pause was refused waits again', async t => {
+  const hub = await start(t)
+  const module = await hub.load(t, `module.exports = async function * (hub) {
+    hub.events.on('pause', () => hub.events.emit('paused', 1n))
+    for (let i = 0; ; i++) {
+      if (hub.signal.aborted) return 'aborted'
+      yield 'x'.repeat(10_000)
+    }
+  }`)
+  const yields = () => call.frames.filter(f => f.type === 'yield').length
+  const call = hub.call(module, [])
+  const behind = async () => { // answered behind all that the first one yields without waiting
+    const other = hub.call(await hub.load(t, 'module.exports = () => 1'), [])
+    await other.end()
+    return yields()
+  }
+  await hub.until(() => yields() === 27)
+  call.pause()
+  await hub.until(() => call.kinds.includes('Refused'))
+  const more = await behind()
+  assert.ok(more <= 28, `${more} yields`) // it was woken once
+  assert.equal(await behind(), more)
+  call.cancel()
+  assert.equal((await call.end()).json, 'aborted')
+})
+
 test('the module says whether it yields and how many parameters it declares', async t => {
   const hub = await start(t)
   const { folder } = await import('./hub.js')
