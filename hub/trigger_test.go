@@ -1,9 +1,11 @@
 package hub
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -431,6 +433,43 @@ func TestDeclaredTriggersFollowTheFunction(t *testing.T) {
 		t.Fatal(err)
 	}
 	follow()
+}
+
+// What a trigger has handled is known until the version that declares it is gone: a drain may fail.
+func TestDeclaredTriggersGoOnlyWithTheirVersion(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	w.publishNext(2, tenants.Settings{Triggers: []json.RawMessage{json.RawMessage(`{"pattern":"orders.>"}`)}})
+	w.hub.triggers.declare(w.owner)
+	was := w.hub.triggers.named("acme", "f.0").current()
+	_, r := w.start("[1]")
+	for _, fails := range []bool{true, false} {
+		ctx, cancel := context.WithTimeout(bg, time.Minute)
+		done := make(chan error)
+		go func() { done <- w.hub.registry.DeleteVersion(ctx, w.owner, "f", 2, true) }()
+		for {
+			if v, err := w.owner.Resolve("f"); err == nil && v.Number == 1 {
+				break
+			}
+			runtime.Gosched()
+		}
+		w.hub.triggers.declare(w.owner)
+		equal(t, "state", w.hub.triggers.named("acme", "f.0").current(), was)
+		if fails {
+			cancel()
+			wantCode(t, <-done, fault.Conflict)
+		} else {
+			r.result("1")
+			equal(t, "deletion", <-done, nil)
+		}
+		cancel()
+	}
+	w.hub.triggers.declare(w.owner)
+	equal(t, "triggers", len(w.hub.triggers.of("acme")), 0)
+	if err := w.store.Commit(bg); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.store.Get(triggerStateKey("acme", "f.0"))
+	equal(t, "state", err, store.ErrNotFound)
 }
 
 func FuzzTrigger(f *testing.F) {

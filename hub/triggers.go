@@ -69,13 +69,14 @@ func (ts *triggers) load(owner *tenants.Tenant) error {
 	})
 }
 
-// declare brings the triggers that the latest versions of a tenant's functions declare up to date.
+// declare brings the triggers that the newest versions of a tenant's functions declare up to date. Those of a
+// version that is being deleted stay until it is gone: what they have handled must not be forgotten before.
 func (ts *triggers) declare(owner *tenants.Tenant) {
 	ts.changing.Lock()
 	defer ts.changing.Unlock()
 	want := map[string]*Trigger{}
 	for _, fn := range owner.Functions() {
-		if v := fn.Version(fn.Latest); v != nil {
+		if v := fn.NewestReady(); v != nil {
 			for i, raw := range v.Settings.Triggers {
 				if tr, err := declaredTrigger(fn.Name, i, raw); err == nil { // was checked at publish
 					want[tr.Name] = tr

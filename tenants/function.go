@@ -83,7 +83,17 @@ func (fn *Function) Later(v *Version, via, key string) *Version {
 	return nil
 }
 
-// withLatest finds the newest ready version.
+// NewestReady gives the newest ready version, also one that is being deleted, which may yet stay; nil: none is.
+func (fn *Function) NewestReady() *Version {
+	for _, v := range slices.Backward(fn.versions) {
+		if v.State == Ready {
+			return v
+		}
+	}
+	return nil
+}
+
+// withLatest finds the newest ready version that is not being deleted.
 func (fn *Function) withLatest() *Function {
 	fn.Latest, fn.latest = 0, nil
 	for _, v := range slices.Backward(fn.versions) {
