@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"io"
 	"net/http"
 	"reflect"
 	"strings"
@@ -57,8 +58,14 @@ func TestATenantSaysWhosePagesMayActAsIt(t *testing.T) {
 	equal(t, "none yet", f.request("GET", "/v1/origins", "").body, `{"origins":null}`)
 	open := f.dial("/v1/ws?token="+token, "Origin: https://other.example")
 	equal(t, "any may", open.refusal("ping", `{}`), "")
+	watcher := f.token("u1", "subscribe:>")
+	events := f.open("GET", "/v1/streams/a/events", "", as(watcher), "Accept: text/event-stream", "Origin: https://other.example")
+	defer events.Body.Close()
 	equal(t, "set", f.request("PUT", "/v1/origins", `{"origins":["`+page+`"]}`).body, `{"origins":["`+page+`"]}`)
 	equal(t, "what was open", open.closed(), CloseForbidden)
+	if b, err := io.ReadAll(events.Body); err != nil || !strings.Contains(string(b), "event: error\ndata: ") || !strings.Contains(string(b), `"code":"forbidden"`) {
+		t.Errorf("the event stream that was open: %q, %v", b, err)
+	}
 	equal(t, "wrong", f.request("PUT", "/v1/origins", `{"origins":["example"]}`).code(t), "invalid_request")
 	equal(t, "nothing", f.request("PUT", "/v1/origins", `{}`).code(t), "invalid_request")
 	for origin, ok := range map[string]bool{page: true, "https://other.example": false, "null": false, "http://" + f.addr: true} {

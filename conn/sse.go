@@ -29,6 +29,7 @@ type eventStream struct {
 	chunked bool // HTTP/1.1
 	answers bool // ends with a result: a drain waits for it
 	caller  Caller
+	origin  string // of the page that it is; "": none, or the hub's own
 
 	mu   sync.Mutex // guards the rest
 	sub  *hub.Subscription
@@ -41,6 +42,9 @@ type eventStream struct {
 
 func (s *Server) newEventStream(ctx *fasthttp.RequestCtx, c *Caller, answers bool) *eventStream {
 	e := &eventStream{srv: s, chunked: ctx.Request.Header.IsHTTP11(), answers: answers, caller: *c}
+	if origin := ctx.Request.Header.Peek(fasthttp.HeaderOrigin); len(origin) > 0 && !sameOrigin(origin, ctx.Host()) {
+		e.origin = string(origin)
+	}
 	e.out.limit, e.out.timeout, e.out.spawn = s.cfg.OutboxBytes, s.cfg.WriteTimeout, s.spawn
 	e.out.over, e.out.broken = e.tooSlow, func(error) { e.hangUp() }
 	return e

@@ -119,7 +119,11 @@ func (e *eventStream) recheck(tenant string) {
 	if e.caller.Tenant == nil || tenant != "" && e.caller.Tenant.Name() != tenant {
 		return
 	}
-	if err := e.srv.tenants.Stands(e.caller.grant); err != nil {
+	err := e.srv.tenants.Stands(e.caller.grant)
+	if err == nil && e.origin != "" && !e.caller.Tenant.AllowsOrigin(e.origin) {
+		err = errOrigin
+	}
+	if err != nil {
 		e.last("error", problemOf(fault.From(err)).json(), nil)
 		return
 	}
