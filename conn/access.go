@@ -23,7 +23,7 @@ const (
 // rule is a row of rules.
 type rule struct {
 	who   who
-	scope string // what a token needs: invoke, subscribe or publish, for what on names; else a right
+	scope string // what a token needs: invoke, subscribe, publish or events, for what on names; else a right
 	on    string // the part of the path, or the parameter, that names the function, stream or execution
 }
 
@@ -39,7 +39,7 @@ var rules = map[string]rule{
 	"POST /v1/executions/{id}/cancel":   {holder, "executions:write", "id"},
 	"POST /v1/executions/{id}/retry":    {holder, "executions:write", "id"},
 	"POST /v1/executions/{id}/events":   {holder, "executions:write", "id"},
-	"GET /v1/executions/{id}/events":    {holder, "executions:read", "id"},
+	"GET /v1/executions/{id}/events":    {holder, "events", "id"},
 	"POST /v1/executions/pause":         {holder, "executions:write", ""},
 	"POST /v1/executions/resume":        {holder, "executions:write", ""},
 	"POST /v1/executions/cancel":        {holder, "executions:write", ""},
@@ -181,11 +181,14 @@ func (s *Server) allowToken(c *Caller, r rule, target string) error {
 			return lacks("executions:own or executions:read")
 		}
 		return nil
+	case "events": // of an execution: for its record, with arguments and result, subscribing is not enough
+		if scopes.Subscribe(ownExecution + target) {
+			return nil
+		}
+		r.scope = "executions:read"
 	}
 	switch {
 	case scopes.Has(r.scope):
-		return nil
-	case target != "" && r.scope == "executions:read" && scopes.Subscribe(ownExecution+target):
 		return nil
 	case target != "" && c.mayOwn(): // of the rest only executions are named
 		return s.owns(c, target)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/livefn/livefn/tenants"
 )
 
 // token mints a token with the tenant's key.
@@ -244,6 +246,47 @@ func TestExecutionsOwnIsAboutWhatTheSubjectStarted(t *testing.T) {
 	equal(t, "cancel", f.request("POST", "/v1/executions/"+mine+"/cancel", "", as(one)).status, 200)
 	if r := f.request("GET", "/v1/executions/"+mine, "", as(one)); !strings.Contains(r.body, `"state":"cancelled"`) || !strings.Contains(r.body, `"caller":"u1"`) {
 		t.Error(r.body)
+	}
+}
+
+// Events are what a subscription shows; the record has arguments and result, whoever's they are.
+func TestSubscribingDoesNotAllowToReadRecords(t *testing.T) {
+	f := open(t, Config{})
+	r := f.request("POST", "/v1/invoke/held?async=1", "[1]")
+	<-f.bridges.more
+	id := r.header.Get("Livefn-Execution")
+	for token, want := range map[string]string{
+		f.token("u1", "subscribe:>"):     "200 403 executions:own or executions:read",
+		f.token("u1", "executions:read"): "200 200 ",
+	} {
+		events := f.request("GET", "/v1/executions/"+id+"/events", "", as(token)).status
+		record := f.request("GET", "/v1/executions/"+id, "", as(token)).status
+		equal(t, want, fmt.Sprint(events, " ", record, " ", f.socket(as(token)).refusal("get", `{"execution":"`+id+`"}`)), want)
+	}
+	f.bridges.release("1")
+}
+
+// Tokens without a subject are not one subject: each has its keys for itself.
+func TestIdempotencyKeysOfTokensWithoutASubjectAreTheirOwn(t *testing.T) {
+	f := open(t, Config{})
+	one, two := f.token("", "invoke:*", "executions:read"), f.token("", "invoke:*", "executions:read")
+	start := func(token string) string {
+		t.Helper()
+		r := f.request("POST", "/v1/invoke/echo?async=1", "[1]", as(token), "Idempotency-Key: k")
+		equal(t, "start", r.status, 202)
+		return r.header.Get("Livefn-Execution")
+	}
+	first := start(one)
+	if other := start(two); first == "" || other == first {
+		t.Errorf("another's key led to %q", other)
+	}
+	equal(t, "its own again", start(one), first)
+	if r := f.request("GET", "/v1/executions?key=k", "", as(one)); strings.Count(r.body, `"id":`) != 1 || !strings.Contains(r.body, first) {
+		t.Error(r.body)
+	}
+	nobody := Caller{Token: &tenants.Token{}}
+	if _, err := nobody.key("k"); err != error(errNoNamespace) {
+		t.Error(err)
 	}
 }
 

@@ -29,12 +29,17 @@ func (c *Caller) subject() string {
 }
 
 // key gives the hub's name of an idempotency key of c's: one that a token's holder chooses must not meet one of
-// somebody else's.
-func (c *Caller) key(k string) string {
-	if c.Token == nil || k == "" {
-		return k
+// somebody else's. A token without a subject has its keys for itself.
+func (c *Caller) key(k string) (string, error) {
+	switch {
+	case c.Token == nil || k == "":
+		return k, nil
+	case c.Token.Subject != "":
+		return "token " + strconv.Quote(c.Token.Subject) + " " + k, nil
+	case c.Token.ID != "":
+		return "token id " + strconv.Quote(c.Token.ID) + " " + k, nil
 	}
-	return "token " + strconv.Quote(c.Token.Subject) + " " + k
+	return "", errNoNamespace
 }
 
 // from is what a caller says beside its key or token.
@@ -47,9 +52,10 @@ type from struct {
 const headerTenant = "Livefn-Tenant"
 
 var (
-	errNoKey    = fault.New(fault.Unauthorized, "Send a key: Authorization: Bearer <key>.")
-	errNoTenant = fault.New(fault.InvalidRequest, "The admin key belongs to no tenant: say which one to act as with the header Livefn-Tenant.")
-	errOrigin   = fault.New(fault.Forbidden, "Pages of this origin may not act as the tenant: its list of origins (/v1/origins) does not have it.")
+	errNoKey       = fault.New(fault.Unauthorized, "Send a key: Authorization: Bearer <key>.")
+	errNoTenant    = fault.New(fault.InvalidRequest, "The admin key belongs to no tenant: say which one to act as with the header Livefn-Tenant.")
+	errNoNamespace = fault.New(fault.InvalidRequest, "An idempotency key needs a token with a subject (sub) or an id (jti), whose key it is.")
+	errOrigin      = fault.New(fault.Forbidden, "Pages of this origin may not act as the tenant: its list of origins (/v1/origins) does not have it.")
 )
 
 // callerKey is where a request keeps its caller.

@@ -27,9 +27,13 @@ func (s *Server) listExecutions(ctx *fasthttp.RequestCtx, _ []string) error {
 	if err != nil {
 		return err
 	}
+	key, err := c.key(query(ctx, "key"))
+	if err != nil {
+		return err
+	}
 	page, err := s.hub.Executions(c.Tenant, hub.Filter{
 		Function: query(ctx, "function"), State: query(ctx, "state"), Parent: query(ctx, "parent"),
-		Key: c.key(query(ctx, "key")), Trigger: query(ctx, "trigger"), Caller: c.only(), Since: since, Until: until, Limit: n, Cursor: query(ctx, "cursor"),
+		Key: key, Trigger: query(ctx, "trigger"), Caller: c.only(), Since: since, Until: until, Limit: n, Cursor: query(ctx, "cursor"),
 	})
 	if page.Items == nil {
 		page.Items = []hub.View{}

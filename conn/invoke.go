@@ -50,8 +50,9 @@ func (s *Server) invoke(ctx *fasthttp.RequestCtx, ref []byte) {
 	}
 	defer s.wait.put(w)
 	wish, err := w.read(ref)
-	if c.Token != nil {
-		w.req.Caller, w.req.Key = c.Token.Subject, c.key(w.req.Key)
+	if c.Token != nil && err == nil {
+		w.req.Caller = c.Token.Subject
+		w.req.Key, err = c.key(w.req.Key)
 	}
 	switch {
 	case err != nil:

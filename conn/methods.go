@@ -42,6 +42,9 @@ func init() { // refers to itself through do
 
 // do begins one request of a message.
 func (s *Session) do(r *rpcRequest, group *rpcBatch) {
+	if s.ending.Load() {
+		return // what a message still asks for after the close
+	}
 	c := s.newCall(r, group)
 	if c == nil {
 		return
@@ -141,7 +144,12 @@ func (s *Session) request(p *params) *hub.Request {
 		Key:      string(p.text("key")),
 	}
 	if c := s.caller.Load(); c.Token != nil {
-		s.req.Caller, s.req.Key = c.Token.Subject, c.key(s.req.Key)
+		s.req.Caller = c.Token.Subject
+		key, err := c.key(s.req.Key)
+		if err != nil && p.err == nil {
+			p.err = fault.From(err)
+		}
+		s.req.Key = key
 	}
 	if len(s.req.Args) == 0 {
 		s.req.Encoding = nodebridge.Nothing
@@ -252,12 +260,16 @@ func (s *Session) list(r *rpcRequest, c *call) {
 		Key: string(p.text("key")), Trigger: string(p.text("trigger")), Since: p.time("since"), Until: p.time("until"),
 		Limit: p.int("limit"), Cursor: string(p.text("cursor")),
 	}
+	caller := s.caller.Load()
+	key, err := caller.key(filter.Key)
+	if err != nil && p.err == nil {
+		p.err = fault.From(err)
+	}
 	if f := p.done(); f != nil {
 		c.invalid(f)
 		return
 	}
-	caller := s.caller.Load()
-	filter.Key, filter.Caller = caller.key(filter.Key), caller.only()
+	filter.Key, filter.Caller = key, caller.only()
 	s.later(c, func(context.Context) (any, error) { return s.srv.hub.Executions(caller.Tenant, filter) })
 }
 
