@@ -407,3 +407,29 @@ func TestASocketsSubscriptionsEndWithIt(t *testing.T) {
 		t.Fatal("the subscription is still the session's")
 	}
 }
+
+// Who is sent away must not sign in on the way out: that would take the close's time limit away.
+func TestASessionThatEndsDoesNothingMore(t *testing.T) {
+	f := open(t, Config{})
+	c := f.dial("/v1/ws")
+	c.say(`[` + askPing + `,` + auth(f.key) + `,{"jsonrpc":"2.0","id":2,"method":"publish","params":{"stream":"a","type":"t"}}]`)
+	equal(t, "closed", c.closed(), CloseUnauthorized)
+	if r := f.request("GET", "/v1/streams/a/events", ""); strings.Contains(r.body, `"type":"t"`) {
+		t.Error(r.body)
+	}
+
+	caller, err := f.srv.signIn([]byte(f.key), from{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ending := range []bool{false, true} {
+		s := newSession(f.srv, &socket{})
+		s.within(time.Hour, func() {})
+		s.ending.Store(ending)
+		if err := s.signedIn(caller); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "its timer runs", s.timer != nil && s.timer.Stop(), ending)
+		s.end()
+	}
+}

@@ -137,7 +137,7 @@ func (s *Session) signedIn(c Caller) error {
 	if first {
 		s.lease = l
 	}
-	if first && s.timer != nil && s.timer.Stop() {
+	if first && !s.ending.Load() && s.timer != nil && s.timer.Stop() { // the timer of one that ends is for the close
 		s.timer = nil
 	}
 	s.mu.Unlock()
