@@ -1,7 +1,7 @@
 package nodebridge
 
 import (
-	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,9 +24,12 @@ func TestAStuckProcessIsEndedAndWhatItNeverReadIsNot(t *testing.T) {
 		waiting := begin(t, f, m, `"wait"`)
 		pid := f.Bridges("")[0].PID
 		stuck := begin(t, f, m, `"`+how+`"`)
-		for f.Bridges("")[0].LoopDelay < 50 { // a ping is behind them, and unanswered
-			runtime.Gosched()
-		}
+		b := f.pool("acme").bridges()[0]
+		until(t, "an unanswered ping behind them", func() bool {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.ping.waits && b.ping.behind == b.total && time.Since(b.ping.sent) > 50*time.Millisecond
+		})
 		late := begin(t, f, m, `2`)
 		for _, a := range []*answer{stuck, waiting} {
 			if got := a.wait(); !strings.HasPrefix(got, `Error {"code":"stuck",`) || !strings.Contains(got, "It was running f@1.") {
@@ -35,9 +38,9 @@ func TestAStuckProcessIsEndedAndWhatItNeverReadIsNot(t *testing.T) {
 		}
 		check(t, how+": not read", late.wait(), "Unstarted")
 		check(t, how+": next", invoke(t, f, m, "3"), "Result 3")
-		if f.Bridges("")[0].PID == pid {
-			t.Error("the same process")
-		}
+		until(t, "its end", func() bool { // another one took its place before
+			return !slices.ContainsFunc(f.Bridges(""), func(b BridgeInfo) bool { return b.PID == pid })
+		})
 	}
 }
 
