@@ -257,6 +257,7 @@ func TestSubscribingDoesNotAllowToReadRecords(t *testing.T) {
 	id := r.header.Get("Livefn-Execution")
 	for token, want := range map[string]string{
 		f.token("u1", "subscribe:>"):     "200 403 executions:own or executions:read",
+		f.token("u1", "subscribe:*.>"):   "403 403 executions:own or executions:read",
 		f.token("u1", "executions:read"): "200 200 ",
 	} {
 		events := f.request("GET", "/v1/executions/"+id+"/events", "", as(token)).status

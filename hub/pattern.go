@@ -23,14 +23,10 @@ func matches(p, name string) bool { return pattern.Matches(p, name) }
 
 // patternScope says whether a pattern, which checkPattern accepted, may match streams that the tenant
 // made, and whether it may match the hub's own.
-func patternScope(pattern string) (own, hubs bool) {
-	switch token, _, _ := strings.Cut(pattern, "."); token {
-	case "*", ">":
-		return true, true
-	case "execution", "function", "hub":
-		return false, true
-	}
-	return true, false
+func patternScope(p string) (own, hubs bool) {
+	first, _, _ := strings.Cut(p, ".")
+	hubs = pattern.Reserved(first)
+	return !hubs, hubs || first == "*" || first == ">"
 }
 
 // checkStream says whether name can be a stream that a tenant makes.

@@ -135,11 +135,18 @@ func (s *Scopes) Subscribe(wanted string) bool { return covered(s.subscribe, wan
 // Publish says whether there may be published to a stream.
 func (s *Scopes) Publish(stream string) bool { return covered(s.publish, stream) }
 
+// covered says whether a granted pattern covers what is wanted. Streams of the hub's own are granted by name or by
+// a whole ">": a "*" in the first place is meant for the tenant's, and so grants no pattern that begins with one.
 func covered(granted []string, wanted string) bool {
 	if _, err := pattern.Check(wanted); err != nil {
 		return false
 	}
+	first, _, _ := strings.Cut(wanted, ".")
+	hubs := first == "*" || pattern.Reserved(first)
 	for _, p := range granted {
+		if hubs && p[0] == '*' {
+			continue
+		}
 		if pattern.Covers(p, wanted) {
 			return true
 		}

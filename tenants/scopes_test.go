@@ -38,3 +38,23 @@ func TestScopesAllowWhatTheySayAndNothingElse(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 }
+
+// "*" is any one token of the tenant's streams: whoever grants it does not mean the hub's own.
+func TestAStarInTheFirstPlaceGrantsNoStreamsOfTheHub(t *testing.T) {
+	star, rest := knownScopes([]string{"subscribe:*.*", "subscribe:*.>"}), knownScopes([]string{"subscribe:>"})
+	publish := knownScopes([]string{"publish:*.*", "publish:*.>"})
+	for p, want := range map[string]bool{
+		"orders.eu": true, "orders.*": true, "orders.>": true, "executions.x": true,
+		"execution.x": false, "execution.*": false, "execution.>": false, "function.add": false, "hub.x": false, "*.*": false, "*.x": false, ">": false,
+	} {
+		if got := star.Subscribe(p); got != want {
+			t.Errorf("subscribe %q: %v", p, got)
+		}
+		if got := publish.Publish(p); got != want {
+			t.Errorf("publish %q: %v", p, got)
+		}
+		if !rest.Subscribe(p) {
+			t.Errorf("> does not grant %q", p)
+		}
+	}
+}

@@ -46,6 +46,11 @@ func IsToken(s string) bool {
 	return s != ""
 }
 
+// Reserved reports whether streams that begin with this token are the hub's own.
+func Reserved(first string) bool {
+	return first == "execution" || first == "function" || first == "hub"
+}
+
 // Matches reports whether the pattern matches a stream's name. Check accepted both.
 func Matches(pattern, name string) bool { return Covers(pattern, name) }
 
