@@ -37,15 +37,15 @@ func (w *standing) minds(expires time.Time) bool {
 	return w.expires.Equal(expires)
 }
 
-// recheck ends the session if what it was opened with does not hold any more. It is called after signing in,
-// and after every change for its tenant.
+// recheck ends the session if what it was opened with was revoked. What has run out is the timer's, which gives it the
+// grace whoever else is revoked meanwhile. It is called after signing in, and after every change for its tenant.
 func (s *Session) recheck(tenant string) {
 	c := s.caller.Load()
 	if c == nil || c.Tenant == nil || tenant != "" && c.Tenant.Name() != tenant {
 		return
 	}
 	switch {
-	case s.srv.tenants.Stands(c.grant) != nil:
+	case s.srv.tenants.Revoked(c.grant) != nil:
 		s.close(CloseUnauthorized)
 	case s.origin != "" && !c.Tenant.AllowsOrigin(s.origin):
 		s.close(CloseForbidden)
@@ -114,12 +114,12 @@ func (s *Session) dropUncovered(c *Caller) {
 	}
 }
 
-// recheck ends the stream if what it was opened with does not hold any more.
+// recheck ends the stream if what it was opened with was revoked.
 func (e *eventStream) recheck(tenant string) {
 	if e.caller.Tenant == nil || tenant != "" && e.caller.Tenant.Name() != tenant {
 		return
 	}
-	err := e.srv.tenants.Stands(e.caller.grant)
+	err := e.srv.tenants.Revoked(e.caller.grant)
 	if err == nil && e.origin != "" && !e.caller.Tenant.AllowsOrigin(e.origin) {
 		err = errOrigin
 	}

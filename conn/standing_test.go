@@ -169,6 +169,54 @@ func TestWhatIsRevokedEndsWhatItOpened(t *testing.T) {
 	equal(t, "of a deleted tenant", other.closed(), CloseUnauthorized)
 }
 
+// Whoever is revoked while another's token has just run out must not take that one's grace.
+func TestARevocationLeavesTheGraceOfOthers(t *testing.T) {
+	f := open(t, Config{ExpiryGrace: time.Hour})
+	token := f.token("u1", "subscribe:orders.>")
+	c := f.socket(as(token))
+	equal(t, "open", c.refusal("ping", `{}`), "")
+	events := f.open("GET", "/v1/streams/orders.eu/events", "", as(token), "Accept: text/event-stream")
+	defer events.Body.Close()
+	keys := func() (kids []string) {
+		t.Helper()
+		var list struct{ Items []struct{ Kid string } }
+		if r := f.request("GET", "/v1/tokens/keys", ""); json.Unmarshal([]byte(r.body), &list) != nil {
+			t.Fatal(r.body)
+		}
+		for _, k := range list.Items {
+			kids = append(kids, k.Kid)
+		}
+		return kids
+	}
+	equal(t, "rotate", f.request("DELETE", "/v1/tokens/keys/"+keys()[0]+"?after=1ms", "").status, 204)
+	for len(keys()) > 0 { // until it is over, and with it the token
+		continue
+	}
+	equal(t, "new", f.request("GET", "/v1/streams/orders.eu/events", "", as(token)).code(t), "unauthorized")
+	if heard := c.hear(); !strings.Contains(heard, "expiring") {
+		t.Fatal(heard)
+	}
+	revoke := func(subject string) {
+		t.Helper()
+		equal(t, "revoke "+subject, f.request("POST", "/v1/tokens/revoke", `{"subject":"`+subject+`"}`).status, 204)
+	}
+	revoke("u2")
+	equal(t, "in its grace", c.refusal("ping", `{}`), "")
+	equal(t, "another key", f.request("POST", "/v1/tokens/keys", `{"alg":"HS256"}`).status, 201) // forgets those that are over
+	revoke("u3")
+	equal(t, "in its grace", c.refusal("ping", `{}`), "")
+	equal(t, "publish", f.request("POST", "/v1/streams/orders.eu/events", `{"type":"first"}`).status, 200)
+	in := bufio.NewScanner(events.Body)
+	for in.Scan() && !strings.HasPrefix(in.Text(), "data: ") {
+		continue
+	}
+	if !strings.Contains(in.Text(), `"type":"first"`) {
+		t.Errorf("the event stream had %q", in.Text())
+	}
+	revoke("u1")
+	equal(t, "its own", c.closed(), CloseUnauthorized)
+}
+
 // An EventSource has no headers, and can't be asked for a new token: it comes back with one.
 func TestAnEventStreamEndsWithItsTokenAndGoesOnWithAnother(t *testing.T) {
 	f := open(t, Config{ExpiryGrace: time.Millisecond})

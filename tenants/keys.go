@@ -28,6 +28,7 @@ type Grant struct {
 
 	createdAt time.Time
 	gone      atomic.Bool // the key was deleted
+	key       *tokenKey   // what the token was verified with, also once another has its id
 }
 
 // adminKeyID is the id of the operator's key.

@@ -91,9 +91,23 @@ func (t *Tenant) issueTime(subject string) int64 {
 	return now
 }
 
-// Stands says whether what a grant was given for is still good: the key is there, the token is not revoked and
-// has not run out.
+// Stands says whether what a grant was given for is still good: it is not revoked, and has not run out.
 func (r *Registry) Stands(g *Grant) error {
+	if err := r.Revoked(g); err != nil || g.Token == nil {
+		return err
+	}
+	switch now := time.Now(); {
+	case g.keyOver(now):
+		return refused("its key is gone.")
+	case !now.Before(g.Token.Expires.Add(r.cfg.TokenLeeway)):
+		return refused("it has expired.")
+	}
+	return nil
+}
+
+// Revoked says whether what a grant was given for was taken back: the key, the token, its key or its subject. One
+// that has run out is not revoked by that: what was opened with it may have a while left (conn: ExpiryGrace).
+func (r *Registry) Revoked(g *Grant) error {
 	switch {
 	case g.Admin:
 		return nil
@@ -105,19 +119,24 @@ func (r *Registry) Stands(g *Grant) error {
 	a, tok := &g.Tenant.auth, g.Token
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	key := a.keys[tok.Key]
 	_, apiKey := a.apiKeys[tok.apiKey]
 	switch {
-	case a.closed, key == nil, key.over(time.Now()):
+	case a.closed, g.key.gone:
 		return refused("its key is gone.")
 	case tok.apiKey != "" && tok.apiKey != adminKeyID && !apiKey:
 		return refused("the key that asked for it was deleted.")
-	case a.revokedLocked(tok, key, r.cfg.TokenLeeway):
+	case a.revokedLocked(tok, g.key, r.cfg.TokenLeeway):
 		return refused("it was revoked.")
-	case !time.Now().Before(tok.Expires.Add(r.cfg.TokenLeeway)):
-		return refused("it has expired.")
 	}
 	return nil
+}
+
+// keyOver says whether the key of a grant's token was to be good until a time that has come.
+func (g *Grant) keyOver(now time.Time) bool {
+	a := &g.Tenant.auth
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return g.key.over(now)
 }
 
 // revokedLocked says whether a token, or its subject after it was issued, was revoked. Clocks of others may be
@@ -144,8 +163,8 @@ func (g *Grant) Expires() time.Time {
 	a := &g.Tenant.auth
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	if k := a.keys[g.Token.Key]; k != nil && !k.until.IsZero() && k.until.Before(g.Token.Expires) {
-		return k.until
+	if until := g.key.until; !until.IsZero() && until.Before(g.Token.Expires) {
+		return until
 	}
 	return g.Token.Expires
 }

@@ -26,7 +26,6 @@ import (
 type Token struct {
 	ID       string // jti; "" if it has none
 	Subject  string // sub; "" if it has none
-	Key      string // kid of what signed it
 	Scopes   *Scopes
 	IssuedAt time.Time
 	Expires  time.Time
@@ -141,8 +140,9 @@ func (r *Registry) verifyToken(text string) (*Grant, error) {
 	changes := t.auth.changes.Load()
 	t.auth.mu.RLock()
 	key := t.auth.keys[kid]
+	over := key == nil || key.over(time.Now())
 	t.auth.mu.RUnlock()
-	if key == nil || key.over(time.Now()) {
+	if over {
 		return nil, unknown
 	}
 	if alg != key.alg {
@@ -165,11 +165,9 @@ func (r *Registry) verifyToken(text string) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	token.Key, token.changes = kid, changes
-	if !key.until.IsZero() && key.until.Before(token.Expires) {
-		token.Expires = key.until
-	}
-	g := &Grant{Tenant: t, Token: token}
+	token.changes = changes
+	g := &Grant{Tenant: t, Token: token, key: key}
+	token.Expires = g.Expires()
 	return g, r.Stands(g)
 }
 

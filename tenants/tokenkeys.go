@@ -37,7 +37,9 @@ type tokenKey struct {
 	minted    bool   // the hub signs with it
 	issuer    string // what iss must be; "": anything
 	createdAt time.Time
-	until     time.Time // it is good for nothing from then on; zero: for ever
+
+	until time.Time // it is good for nothing from then on; zero: for ever. Guarded by auth.mu, and written under auth.signing
+	gone  bool      // it was deleted before; guarded by auth.mu
 }
 
 // tokenKeyRecord is a tokenKey as the store has it.
@@ -290,17 +292,19 @@ func (r *Registry) DeleteTokenKey(ctx context.Context, t *Tenant, id string, aft
 		if err := readRecord(tokenKeyKey(t.name, id), b, &rec); err != nil {
 			return err
 		}
-		key := *old
-		rec.Until, key.until = until, until
+		rec.Until = until
 		if err := r.store.Commit(context.WithoutCancel(ctx), putRecord(tokenKeyKey(t.name, id), rec)); err != nil {
 			return err
 		}
-		t.auth.change(func() { t.auth.keys[id] = &key })
+		t.auth.change(func() { old.until = until })
 	} else {
 		if err := r.store.Commit(context.WithoutCancel(ctx), store.Op{Key: tokenKeyKey(t.name, id), Delete: true}); err != nil {
 			return err
 		}
-		t.auth.change(func() { delete(t.auth.keys, id) })
+		t.auth.change(func() {
+			old.gone = true
+			delete(t.auth.keys, id)
+		})
 	}
 	r.tellRevoked(t.name)
 	return nil
