@@ -122,6 +122,7 @@ var escapes = []struct{ name, code string }{
 	{"swap", `tool('swapon')`},
 	{"ports of the machine", `tool('iopl')`},
 	{"read the kernel's log", `tool('syslog')`},
+	{"type into a terminal", `tool('TIOCSTI')`},
 	{"more files than it may have", `tool('rlimit')`},
 
 	// The protocol, and the language.
@@ -447,6 +448,13 @@ func escape(name string) bool {
 	case "syslog":
 		_, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, area[:])
 		return err == nil
+	case "TIOCSTI":
+		for _, high := range []uintptr{0, 1 << 32, 1 << 63} {
+			if _, _, errno := unix.Syscall(unix.SYS_IOCTL, 0, high|unix.TIOCSTI, at); errno != unix.EPERM { // else it is asked of the terminal, or what it is not
+				return true
+			}
+		}
+		return false
 	case "rlimit":
 		var limit unix.Rlimit
 		if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {

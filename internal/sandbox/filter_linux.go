@@ -63,8 +63,6 @@ func filter() ([]byte, error) {
 	policy := seccomp.Policy{DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{
 		{Action: refused, Names: known(denied...), NamesWithCondtions: []seccomp.NameWithConditions{
 			when("clone", seccomp.Condition{Argument: 0, Operation: seccomp.BitsSet, Value: namespaces}),
-			when("ioctl", is(1, unix.TIOCSTI)), // types into a terminal
-			when("ioctl", is(1, unix.TIOCLINUX)),
 			// Of sockets the common families only; netlink is what os.networkInterfaces asks.
 			when("socket", isNot(0, unix.AF_UNIX), isNot(0, unix.AF_INET), isNot(0, unix.AF_INET6), isNot(0, unix.AF_NETLINK)),
 			when("socket", is(0, unix.AF_NETLINK), isNot(2, unix.NETLINK_ROUTE)),
@@ -81,6 +79,13 @@ func filter() ([]byte, error) {
 		bpf.LoadAbsolute{Off: 4, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(machine.ID), SkipTrue: 1},
 		bpf.RetConstant{Val: uint32(seccomp.ActionKillProcess)},
+		// What types into a terminal. The policy's conditions compare 64 bits, of which the kernel takes 32 here.
+		bpf.LoadAbsolute{Off: 0, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(machine.SyscallNames["ioctl"]), SkipFalse: 4},
+		bpf.LoadAbsolute{Off: argument(1), Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.TIOCSTI, SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.TIOCLINUX, SkipTrue: 1},
+		bpf.RetConstant{Val: uint32(refused)},
 	}, rules...)
 	raw, err := bpf.Assemble(program)
 	if err != nil {
@@ -93,4 +98,13 @@ func filter() ([]byte, error) {
 		b = binary.NativeEndian.AppendUint32(b, in.K)
 	}
 	return b, nil
+}
+
+// argument is where in struct seccomp_data (linux/seccomp.h) the lower half of a system call's argument lies.
+func argument(n uint32) uint32 {
+	at := 16 + 8*n
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 { // big-endian
+		at += 4
+	}
+	return at
 }

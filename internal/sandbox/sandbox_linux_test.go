@@ -348,6 +348,8 @@ func makeCalls() {
 	}
 	call("ioctl TIOCSTI", unix.EPERM, "ioctl", 0, unix.TIOCSTI)
 	call("ioctl TIOCLINUX", unix.EPERM, "ioctl", 0, unix.TIOCLINUX)
+	call("ioctl TIOCSTI with bits that the kernel drops", unix.EPERM, "ioctl", 0, 1<<32|unix.TIOCSTI)
+	call("ioctl TIOCLINUX with bits that the kernel drops", unix.EPERM, "ioctl", 0, 1<<63|unix.TIOCLINUX)
 	call("ioctl FIONREAD", unix.ENOTTY, "ioctl", 0, unix.TCGETS)
 	call("getpid", 0, "getpid")
 	fmt.Println("done")
