@@ -41,7 +41,7 @@ func (s spawner) run(ctx context.Context) {
 	for {
 		select {
 		case r := <-s:
-			r.done <- r.cmd.Start()
+			r.done <- r.cmd.Launch()
 		case <-ctx.Done():
 			return
 		}
@@ -51,7 +51,10 @@ func (s spawner) run(ctx context.Context) {
 func (s spawner) start(cmd *sandbox.Cmd) error {
 	r := spawn{cmd, make(chan error, 1)}
 	s <- r // run outlives all who call start
-	return <-r.done
+	if err := <-r.done; err != nil {
+		return err
+	}
+	return cmd.Started() // here: others' starts go on meanwhile
 }
 
 // Where a process behind walls finds what is the hub's and what is its tenant's.

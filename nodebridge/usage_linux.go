@@ -6,6 +6,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"github.com/livefn/livefn/internal/sandbox"
 )
 
 // clockTick is the unit of CPU times in /proc: USER_HZ, which is 100 on every machine that Go runs on.
@@ -50,19 +52,12 @@ func (u *usage) add(pid int) error {
 	u.processes++
 	u.cpu += time.Duration(parse(fields[11])+parse(fields[12])) * clockTick
 	u.memory += parse(fields[21]) * int64(os.Getpagesize())
-	tasks, err := os.ReadDir(dir + "/task")
-	if err != nil || u.processes >= maxProcesses {
-		return nil //nolint:nilerr // it has ended meanwhile
+	if u.processes >= maxProcesses {
+		return nil
 	}
-	for _, task := range tasks {
-		children, err := os.ReadFile(dir + "/task/" + task.Name() + "/children") //nolint:gosec // likewise
-		if err != nil {
-			continue
-		}
-		for _, child := range bytes.Fields(children) {
-			if u.processes < maxProcesses {
-				_ = u.add(int(parse(child))) // it may have ended
-			}
+	for _, child := range sandbox.Children(pid) {
+		if u.processes < maxProcesses {
+			_ = u.add(child) // it may have ended
 		}
 	}
 	return nil

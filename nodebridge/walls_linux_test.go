@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -129,4 +132,35 @@ func TestAModuleFromElsewhereIsNotSeen(t *testing.T) {
 	if got := invoke(t, f, m, "[]"); !strings.Contains(got, `"code":"version_broken"`) || !strings.Contains(got, "ENOENT") {
 		t.Errorf("the call ended with %s", got)
 	}
+}
+
+// Making namespaces may take long on a busy machine, for one process or for all. No start waits behind another.
+func TestAStartThatTakesLongHoldsUpNoOther(t *testing.T) {
+	bwrap, err := exec.LookPath(sandbox.Program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	slow, note := filepath.Join(dir, "slow"), filepath.Join(dir, "note")
+	script := fmt.Sprintf("#!/bin/sh\nif rm %s 2>/dev/null; then echo $$ > %s.new; mv %s.new %s; exec sleep 1000; fi\nexec %s \"$@\"\n", slow, note, note, note, bwrap)
+	if err := os.WriteFile(filepath.Join(dir, sandbox.Program), []byte(script), 0o755); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	f, functions := walled(t, Config{})
+	write(t, slow, "")
+	first := newAnswer(t, moduleIn(t, functions, "acme", `module.exports = () => 1`), "[]")
+	if err := f.Call("acme", &first.Call); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	until(t, "its start is under way", func() bool {
+		b, _ := os.ReadFile(note)
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+		return pid > 0
+	})
+	check(t, "another tenant's call", invokeAs[int](t, f, moduleIn(t, functions, "zeta", `module.exports = () => 2`), "[]"), 2)
+	check(t, "the slow one goes on", syscall.Kill(pid, 0), nil)
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	check(t, "and is replaced", first.wait(), "Result 1")
 }

@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -47,20 +45,29 @@ func (c *Cmd) cancel() error {
 
 // Start starts the command. It waits until the namespaces are made, a few milliseconds.
 func (c *Cmd) Start() error {
-	defer func() {
-		closeAll(c.ours)
-		c.ours = nil
-	}()
+	if err := c.Launch(); err != nil {
+		return err
+	}
+	return c.Started()
+}
+
+// Launch is the part of Start that has to be on the caller's thread. Without an error Started must follow.
+func (c *Cmd) Launch() error {
 	err := c.Cmd.Start()
-	if c.info == nil {
-		return err
-	}
-	defer closeAll([]*os.File{c.info})
-	if err != nil {
-		return err
-	}
 	closeAll(c.ours) // else the end of info never comes
 	c.ours = nil
+	if err != nil && c.info != nil {
+		closeAll([]*os.File{c.info})
+	}
+	return err
+}
+
+// Started is the part of Start that waits.
+func (c *Cmd) Started() error {
+	if c.info == nil {
+		return nil
+	}
+	defer closeAll([]*os.File{c.info})
 	var info struct {
 		Child int `json:"child-pid"`
 	}
@@ -106,17 +113,12 @@ func (c *Cmd) PID() int {
 	if n := c.number.Load(); n != 0 {
 		return int(n)
 	}
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", init.Pid, init.Pid))
-	if err != nil {
+	children := Children(init.Pid)
+	if len(children) == 0 {
 		return init.Pid
 	}
-	first, _, _ := strings.Cut(string(children), " ") // the oldest
-	n, err := strconv.Atoi(first)
-	if err != nil {
-		return init.Pid
-	}
-	c.number.Store(int64(n))
-	return n
+	c.number.Store(int64(children[0]))
+	return children[0]
 }
 
 func closeAll(files []*os.File) {
