@@ -35,6 +35,7 @@ type Bridge struct {
 
 	freed    func() // called when calls have ended; set before run
 	inFlight atomic.Int64
+	all      *atomic.Int64 // calls in flight in all bridges of the tenant; set before run
 	late     atomic.Int64  // microseconds that the event loop is, or lately was, behind
 	gone     atomic.Bool   // set under mu; no call is accepted afterwards
 	wake     chan struct{} // holds one element when the writer has something to do
@@ -62,7 +63,7 @@ type Bridge struct {
 }
 
 func newBridge(tenant string, cfg *Config, p *process, output func(stream, line string)) *Bridge {
-	b := &Bridge{tenant: tenant, cfg: cfg, p: p, output: output, freed: func() {}, limits: &Limits{}, said: make(chan struct{}), started: time.Now(),
+	b := &Bridge{tenant: tenant, cfg: cfg, p: p, output: output, freed: func() {}, all: new(atomic.Int64), limits: &Limits{}, said: make(chan struct{}), started: time.Now(),
 		wake: make(chan struct{}, 1), ready: make(chan struct{}), modules: map[uint32]*loaded{}}
 	b.reading.setup(b)
 	return b
@@ -161,6 +162,7 @@ func (b *Bridge) call(c *Call, args []byte) error {
 		return fault.New(fault.Overloaded, "%d calls are in flight in one process; repeat later.", maxCalls)
 	}
 	b.inFlight.Add(1)
+	b.all.Add(1)
 	b.total++
 	m := b.moduleLocked(c.Module)
 	m.calls++

@@ -1,6 +1,10 @@
 package nodebridge
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/livefn/livefn/internal/fault"
+)
 
 // errBusy says that a bridge runs as many calls of the module as it may at once, and did not take this one.
 var errBusy = errors.New("the bridge runs as many calls of the module as it may")
@@ -40,31 +44,37 @@ func (p *Pool) call(c *Call) error {
 func mayWait(err error) bool { return err == errGone || err == errBusy || err == errFull }
 
 // pass hands a call to the bridge that is least loaded among those that take it. errGone: there is no bridge;
-// errBusy: none takes a call of this module now; errFull: none takes any. It takes no lock of the pool's.
+// errBusy: none takes a call of this module now; errFull: none takes any. Faults: overloaded, if none has room; payload_too_large. It takes no lock of the pool's.
 func (p *Pool) pass(c *Call, args []byte) error {
 	bridges := p.bridges()
-	if most := p.limits.Load().MaxConcurrency; most > 0 && !c.Nested && inFlight(bridges) >= most {
+	if most := int64(p.limits.Load().MaxConcurrency); most > 0 && !c.Nested && p.inFlight.Load() >= most {
 		return errFull
 	}
 	bridges = bridges[:min(len(bridges), maxBridges)] // there may be more for a moment, while some are replaced
 	var tried uint64
+	var full error
 	busy := false
 	for {
 		i := least(bridges, tried)
 		if i < 0 {
 			break
 		}
-		switch err := bridges[i].call(c, args); err {
-		case errGone:
+		switch err := bridges[i].call(c, args); {
+		case err == errGone:
 			tried |= 1 << i
-		case errBusy:
+		case err == errBusy:
 			tried, busy = tried|1<<i, true
+		case fault.Is(err, fault.Overloaded): // others may have room
+			tried, full = tried|1<<i, err
 		default:
 			return err
 		}
 	}
-	if busy {
+	switch {
+	case busy:
 		return errBusy
+	case full != nil:
+		return full
 	}
 	return errGone
 }
@@ -92,13 +102,6 @@ func least(bridges []*Bridge, tried uint64) int {
 		}
 	}
 	return best
-}
-
-func inFlight(bridges []*Bridge) (n int) {
-	for _, b := range bridges {
-		n += int(b.inFlight.Load())
-	}
-	return n
 }
 
 // room is called by a bridge after calls have ended there: some that wait may have a place now.

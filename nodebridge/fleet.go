@@ -184,9 +184,14 @@ func (f *Fleet) Unload(tenant string, m *Module) {
 
 // Limit bounds the tenant's bridges from now on.
 func (f *Fleet) Limit(tenant string, l Limits) {
+	f.mu.Lock() // a pool is made under it: with the limits before, and then it is found here, or with these
 	f.limited.Store(tenant, l)
-	if p, ok := f.pools.Load(tenant); ok {
+	p, ok := f.pools.Load(tenant)
+	if ok {
 		p.limits.Store(f.limitsOf(tenant))
+	}
+	f.mu.Unlock()
+	if ok {
 		p.room()
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/livefn/livefn/internal/fault"
 )
 
 // detached gives a pool that nothing runs: a test gives it its bridges.
@@ -79,4 +81,35 @@ func TestARetiredBridgeEndsWhenWhatItLoadsIsTakenBack(t *testing.T) {
 	check(t, "while it loads", why, nil)
 	b.unload(m)
 	check(t, "afterwards", why, errScaledIn)
+}
+
+// One bridge may have so much to read that it takes nothing more, while the next one idles.
+func TestACallGoesToABridgeThatHasRoom(t *testing.T) {
+	p := detached(t)
+	full, busy := bridgeOf(p), bridgeOf(p)
+	full.writing = p.fleet.cfg.MaxOutgoing
+	busy.inFlight.Store(5)
+	p.live.Store(&[]*Bridge{full, busy})
+	check(t, "call", p.pass(callOf(t), nil), nil)
+	check(t, "of the one with room", busy.inFlight.Load(), 6)
+	busy.writing = p.fleet.cfg.MaxOutgoing
+	check(t, "none has room", fault.Is(p.pass(callOf(t), nil), fault.Overloaded), true)
+}
+
+// The hub says a tenant's limits at about the time of its first call.
+func TestALimitThatIsSetAtATenantsFirstCallHolds(t *testing.T) {
+	f := NewFleet(Config{})
+	for i := range 20000 {
+		tenant := fmt.Sprint(i)
+		told := make(chan struct{})
+		go func() {
+			defer close(told)
+			f.Limit(tenant, Limits{MaxConcurrency: 7})
+		}()
+		p := f.pool(tenant)
+		<-told
+		if got := p.limits.Load().MaxConcurrency; got != 7 {
+			t.Fatalf("of tenant %d: %d", i, got)
+		}
+	}
 }

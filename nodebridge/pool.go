@@ -18,13 +18,14 @@ import (
 // bridge running; scale.go decides how many. A bridge that is retired has lost its place and ends when its
 // calls have.
 type Pool struct {
-	tenant string
-	fleet  *Fleet
-	live   atomic.Pointer[[]*Bridge] // that take calls; replaced under mu
-	limits atomic.Pointer[Limits]    // replaced, never changed
-	queued atomic.Int64              // calls in waiting, or about to be
-	resize chan struct{}             // holds one element when there are fewer places than wanted
-	stop   chan struct{}             // closed by Fleet.Remove
+	tenant   string
+	fleet    *Fleet
+	live     atomic.Pointer[[]*Bridge] // that take calls; replaced under mu
+	limits   atomic.Pointer[Limits]    // replaced, never changed
+	queued   atomic.Int64              // calls in waiting, or about to be
+	inFlight atomic.Int64              // in all bridges, those that are retired included
+	resize   chan struct{}             // holds one element when there are fewer places than wanted
+	stop     chan struct{}             // closed by Fleet.Remove
 
 	mu      sync.Mutex // guards all below; taken before a Bridge's mu
 	places  int        // that keep a bridge, or start one
@@ -148,7 +149,7 @@ func (p *Pool) runBridge(ctx context.Context, died int) (lived time.Duration, st
 		return 0, true
 	}
 	b := newBridge(p.tenant, &p.fleet.cfg, process, func(stream, line string) { p.fleet.tell(p.tenant, process.pid(), stream, line) })
-	b.restarts, b.freed, b.limits = died, p.room, p.limits.Load()
+	b.restarts, b.freed, b.limits, b.all = died, p.room, p.limits.Load(), &p.inFlight
 	var since time.Time
 	err = b.run(ctx, func() {
 		since = time.Now()

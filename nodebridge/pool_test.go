@@ -242,3 +242,26 @@ func TestABridgeShowsWhatItUses(t *testing.T) {
 	check(t, "state", b.State, "running")
 	check(t, "in flight", b.InFlight, 1)
 }
+
+// A bridge on its way out runs its calls to their end, and these count.
+func TestATenantsConcurrencyHoldsOverBridgesThatAreRetired(t *testing.T) {
+	f := faked(t, "", Config{Limits: Limits{MinBridges: 2, MaxConcurrency: 1, MaxWaitTime: time.Hour}})
+	m := nowhere()
+	check(t, "live", invoke(t, f, m, "1"), "Result 1")
+	until(t, "both are live", func() bool { return len(f.Bridges("acme")) == 2 })
+	hanging := begin(t, f, m, "hang")
+	p, _ := f.pools.Load("acme")
+	p.mu.Lock()
+	for _, b := range p.bridges() {
+		if b.inFlight.Load() == 1 {
+			p.retireLocked(b, errScaledIn)
+		}
+	}
+	p.mu.Unlock()
+	check(t, "takes no calls any more", len(p.bridges()) < 2, true)
+	next := begin(t, f, m, "2")
+	check(t, "waits", waits(f), 1)
+	hanging.Cancel("enough")
+	hanging.wait()
+	check(t, "afterwards", next.wait(), "Result 2")
+}

@@ -116,6 +116,7 @@ func (b *Bridge) message(f Frame) error {
 func (b *Bridge) ended(s *slot, id uint32) {
 	s.call.Store(nil)
 	b.inFlight.Add(-1)
+	b.all.Add(-1)
 	b.reading.ended = append(b.reading.ended, id)
 }
 

@@ -88,7 +88,7 @@ func (p *Pool) look(now time.Time) {
 		p.wanted--
 		doubtful--
 	}
-	if l.waiting = p.waiting.count; limits.MaxConcurrency > 0 && l.inFlight >= limits.MaxConcurrency {
+	if l.waiting = p.waiting.count; limits.MaxConcurrency > 0 && p.inFlight.Load() >= int64(limits.MaxConcurrency) {
 		l.waiting = 0 // a further bridge would not take them either
 	}
 	if size <= 0 && doubtful > 0 {
