@@ -17,6 +17,7 @@ type Config struct {
 	MaxConns       int           // connections at once; 262144
 	ConnectRate    int           // WebSockets that come in each second; 5000
 	ConnectBurst   int           // those that come in at once before the rate counts; 2000
+	AuthRate       int           // tokens that a WebSocket which is signed in may bring a second, and at once; 10
 	HeaderTimeout  time.Duration // from a request's first byte to the end of its headers; 10 s
 	BodyTimeout    time.Duration // for a request's body over 64 KiB, from the end of the headers, and for a response; 5 min
 	IdleTimeout    time.Duration // a kept-alive connection without a request; 75 s
@@ -53,6 +54,7 @@ func (c *Config) setDefaults() {
 	setInt(&c.MaxConns, 256<<10)
 	setInt(&c.ConnectRate, 5000)
 	setInt(&c.ConnectBurst, 2000)
+	setInt(&c.AuthRate, 10)
 	setTime(&c.HeaderTimeout, 10*time.Second)
 	setTime(&c.BodyTimeout, 5*time.Minute)
 	setTime(&c.IdleTimeout, 75*time.Second)

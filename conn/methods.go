@@ -45,12 +45,15 @@ func (s *Session) do(r *rpcRequest, group *rpcBatch) {
 	if s.ending.Load() {
 		return // what a message still asks for after the close
 	}
+	m, caller := methods[string(r.method)], s.caller.Load()
+	tooFast := s.count(m) // first of all: what is wrong costs as much as what is right
 	c := s.newCall(r, group)
 	if c == nil {
 		return
 	}
-	m, caller := methods[string(r.method)], s.caller.Load()
 	switch {
+	case tooFast != nil:
+		c.fail(tooFast, &s.batch)
 	case r.code == rpcInvalid:
 		c.protocol(rpcInvalid, "This is no JSON-RPC 2.0 request.")
 	case r.code != 0:
@@ -60,7 +63,6 @@ func (s *Session) do(r *rpcRequest, group *rpcBatch) {
 	case caller == nil && m.rule.who != anyone:
 		c.fail(fault.New(fault.Unauthorized, "Sign in first: auth {token}."), &s.batch)
 		s.close(CloseUnauthorized)
-	case s.tooFast(m, c):
 	case caller != nil && (caller.Token != nil || caller.Tenant == nil):
 		if err := s.admit(caller, m.rule, r, c); err == nil {
 			m.do(s, r, c)
@@ -70,16 +72,23 @@ func (s *Session) do(r *rpcRequest, group *rpcBatch) {
 	}
 }
 
-// tooFast answers a request that comes faster than the tenant or subject may ask. Who renews a token may always.
-func (s *Session) tooFast(m *method, c *call) bool {
-	if m.rule.who == anyone {
-		return false
+// count counts a request of whoever is signed in; m is nil if it names no method. It gives a fault for one that comes
+// faster than the tenant or subject may ask. Who renews a token may do that whatever else was asked, at a rate of its own.
+func (s *Session) count(m *method) error {
+	if s.caller.Load() == nil {
+		return nil
 	}
 	err := s.lease.message() // set on this goroutine
-	if err != nil {
-		c.fail(err, &s.batch)
+	if m == nil || m != methods["auth"] {
+		return err
 	}
-	return err != nil
+	if s.renewed == nil {
+		s.renewed = newPace(float64(s.srv.cfg.AuthRate))
+	}
+	if wait := s.renewed.take(); wait > 0 {
+		return &fault.Fault{Code: fault.RateLimited, RetryAfter: wait, Detail: "This connection renews its token more often than it may (AuthRate)."}
+	}
+	return nil
 }
 
 // admit lets a request pass if the caller may do what it asks for, and else answers it.
@@ -325,5 +334,7 @@ func (s *Session) auth(r *rpcRequest, c *call) {
 		return
 	}
 	c.result(rpcTrue, &s.batch)
-	s.dropUncovered(&caller)
+	if old != nil && old.grant != caller.grant {
+		s.dropUncovered(&caller)
+	}
 }

@@ -152,12 +152,21 @@ func (l *lease) message() error {
 func (u *usage) take(perSecond float64) time.Duration {
 	p := u.pace.Load()
 	if p == nil || p.perSecond != perSecond {
-		made := &pace{perSecond, rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))}
+		made := newPace(perSecond)
 		if !u.pace.CompareAndSwap(p, made) {
 			made = u.pace.Load()
 		}
 		p = made
 	}
+	return p.take()
+}
+
+func newPace(perSecond float64) *pace {
+	return &pace{perSecond, rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))}
+}
+
+// take lets one pass, or says how long to wait for that.
+func (p *pace) take() time.Duration {
 	now := time.Now()
 	if p.AllowN(now, 1) {
 		return 0

@@ -115,3 +115,40 @@ func TestMessagesAreLimitedPerTenantAndPerSubject(t *testing.T) {
 	f.limits(`{}`)
 	equal(t, "without limits", b.refusal("ping", `{}`), "")
 }
+
+// What is refused as wrong costs the hub no less, so it must not be free. A renewal is let through, but verifying is dear.
+func TestWhatIsWrongCountsAndRenewalsHaveARateOfTheirOwn(t *testing.T) {
+	f := open(t, Config{AuthRate: 2, MaxCalls: 1})
+	token := f.token("u1", "invoke:*")
+	for name, msg := range map[string]string{
+		"no JSON":          `{`,
+		"an empty batch":   `[]`,
+		"a large batch":    "[" + strings.Repeat(`1,`, 300) + "1]",
+		"no request":       `{"jsonrpc":"2.0","id":1}`,
+		"no method":        `{"jsonrpc":"2.0","id":1,"method":"none"}`,
+		"params no object": `{"jsonrpc":"2.0","id":1,"method":"ping","params":[1]}`,
+	} {
+		f.limits(`{}`)
+		c := f.socket(as(token))
+		f.limits(`{"messageRatePerSubject":0.01}`)
+		equal(t, name+" is answered", strings.Contains(c.ask(msg), "rate_limited"), false)
+		equal(t, "after "+name, c.refusal("ping", `{}`), "rate_limited")
+		equal(t, name+" again", strings.Contains(c.ask(msg), "rate_limited"), true)
+		f.limits(`{"messageRatePerSubject":0.02}`) // begins anew
+		equal(t, "a renewal", c.ask(auth(token)), authOK)
+		equal(t, "counts", c.refusal("ping", `{}`), "rate_limited")
+		equal(t, "and is let through", c.ask(auth(token)), authOK)
+		if got := c.ask(auth(token)); !strings.Contains(got, `"code":"rate_limited"`) || !strings.Contains(got, "AuthRate") || !strings.Contains(got, `"retryAfter":`) {
+			t.Errorf("a third: %s", got)
+		}
+	}
+	f.limits(`{}`)
+	c := f.socket(as(token))
+	c.say(`{"jsonrpc":"2.0","id":1,"method":"invoke","params":{"function":"held"}}`)
+	<-f.bridges.more
+	f.limits(`{"messageRatePerSubject":0.03}`)
+	equal(t, "one too many at once", c.refusal("ping", `{}`), "overloaded")
+	f.bridges.release("1")
+	c.hear()
+	equal(t, "counts", c.refusal("ping", `{}`), "rate_limited")
+}

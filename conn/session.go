@@ -15,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/livefn/livefn/hub"
+	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/nodebridge"
 )
 
@@ -31,6 +32,7 @@ type Session struct {
 	batch   nodebridge.Batch       // of the reading goroutine; flushed before it waits
 	req     *hub.Request           // of the reading goroutine: for what the message asks of the hub; nil between messages
 	origin  string                 // of the page that it is; "": none, or the hub's own
+	renewed *pace                  // of the reading goroutine: auth of a session that is signed in; nil: none yet
 	shown   *hub.Member            // of the reading goroutine: who presence shows; nil until it subscribed
 
 	mu     sync.Mutex // guards all below
@@ -137,6 +139,9 @@ func (s *Session) message(in *inbox) {
 // refuse answers a message that can't be told apart into requests.
 func (s *Session) refuse(code int, message string) {
 	b, _ := json.Marshal(rpcError{Code: code, Message: message})
+	if err := s.count(nil); err != nil {
+		b = problemOf(fault.From(err)).rpc(rpcFault)
+	}
 	s.out.text(&s.batch, rpcErrorHead, null, rpcErrorMid, b, rpcTail)
 }
 
