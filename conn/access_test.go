@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -288,6 +289,41 @@ func TestIdempotencyKeysOfTokensWithoutASubjectAreTheirOwn(t *testing.T) {
 	nobody := Caller{Token: &tenants.Token{}}
 	if _, err := nobody.key("k"); err != error(errNoNamespace) {
 		t.Error(err)
+	}
+}
+
+// Each way in has keys of its own, whatever they look like; what was kept before keeps its name.
+func TestIdempotencyKeysOfAllWaysInAreKeptApart(t *testing.T) {
+	f := open(t, Config{})
+	equal(t, "publish", f.request("PUT", "/v1/functions/echo", `{"source":"module.exports = 2","settings":{"public":true}}`).status, 201)
+	token := f.token("u1", "invoke:*")
+	seen := map[string]string{}
+	for _, x := range []struct{ what, path, key, sign, shown string }{
+		{"a subject", "/v1/invoke/echo?async=1", "k", token, `token "u1" k`},
+		{"a stranger", "/t/acme/echo", "k", "", "webhook k"},
+		{"the tenant", "/v1/invoke/echo?async=1", "k", f.key, "k"},
+		{"the tenant, as a subject", "/v1/invoke/echo?async=1", `token "u1" k`, f.key, `key token "u1" k`},
+		{"the tenant, as a stranger", "/v1/invoke/echo?async=1", "webhook k", f.key, "key webhook k"},
+		{"the tenant, as itself", "/v1/invoke/echo?async=1", `key token "u1" k`, f.key, `key key token "u1" k`},
+	} {
+		r := f.request("POST", x.path, "[1]", as(x.sign), "Idempotency-Key: "+x.key, "Prefer: respond-async")
+		id := r.header.Get("Livefn-Execution")
+		if r.status != 202 || id == "" || seen[id] != "" {
+			t.Errorf("%s: %d %s, which %s has", x.what, r.status, r.body, seen[id])
+		}
+		seen[id] = x.what
+		equal(t, x.what+": again", f.request("POST", x.path, "[1]", as(x.sign), "Idempotency-Key: "+x.key, "Prefer: respond-async").header.Get("Livefn-Execution"), id)
+		list := f.request("GET", "/v1/executions?key="+url.QueryEscape(x.shown), "").body
+		if strings.Count(list, `"id":`) != 1 || !strings.Contains(list, id) {
+			t.Errorf("%s: the key %s lists %s", x.what, x.shown, list)
+		}
+	}
+	c := f.socket()
+	got := c.ask(`{"jsonrpc":"2.0","id":1,"method":"start","params":{"function":"echo","args":[1],"key":"webhook k"}}`)
+	for id, what := range seen {
+		if strings.Contains(got, id) != (what == "the tenant, as a stranger") {
+			t.Errorf("over a WebSocket it is that of %s: %s", what, got)
+		}
 	}
 }
 

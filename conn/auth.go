@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/livefn/livefn/hub"
 	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/tenants"
 )
@@ -28,18 +29,26 @@ func (c *Caller) subject() string {
 	return c.Token.Subject
 }
 
-// key gives the hub's name of an idempotency key of c's: one that a token's holder chooses must not meet one of
-// somebody else's. A token without a subject has its keys for itself.
+// key gives the hub's name of an idempotency key of c's, in a name space of c's own (hub.OwnKey has them all). A token
+// without a subject has its keys for itself.
 func (c *Caller) key(k string) (string, error) {
 	switch {
 	case c.Token == nil || k == "":
-		return k, nil
+		return hub.OwnKey(k), nil
 	case c.Token.Subject != "":
 		return "token " + strconv.Quote(c.Token.Subject) + " " + k, nil
 	case c.Token.ID != "":
 		return "token id " + strconv.Quote(c.Token.ID) + " " + k, nil
 	}
 	return "", errNoNamespace
+}
+
+// wanted gives the key that c looks for in lists: the tenant sees everybody's, by the names that are shown.
+func (c *Caller) wanted(k string) (string, error) {
+	if c.Token == nil {
+		return k, nil
+	}
+	return c.key(k)
 }
 
 // from is what a caller says beside its key or token.

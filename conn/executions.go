@@ -27,7 +27,7 @@ func (s *Server) listExecutions(ctx *fasthttp.RequestCtx, _ []string) error {
 	if err != nil {
 		return err
 	}
-	key, err := c.key(query(ctx, "key"))
+	key, err := c.wanted(query(ctx, "key"))
 	if err != nil {
 		return err
 	}

@@ -50,8 +50,10 @@ func (s *Server) invoke(ctx *fasthttp.RequestCtx, ref []byte) {
 	}
 	defer s.wait.put(w)
 	wish, err := w.read(ref)
-	if c.Token != nil && err == nil {
+	if c.Token != nil {
 		w.req.Caller = c.Token.Subject
+	}
+	if w.req.Key != "" && err == nil {
 		w.req.Key, err = c.key(w.req.Key)
 	}
 	switch {

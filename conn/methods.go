@@ -152,8 +152,11 @@ func (s *Session) request(p *params) *hub.Request {
 		Args:     p.raw("args"),
 		Key:      string(p.text("key")),
 	}
-	if c := s.caller.Load(); c.Token != nil {
+	c := s.caller.Load()
+	if c.Token != nil {
 		s.req.Caller = c.Token.Subject
+	}
+	if s.req.Key != "" {
 		key, err := c.key(s.req.Key)
 		if err != nil && p.err == nil {
 			p.err = fault.From(err)
@@ -270,7 +273,7 @@ func (s *Session) list(r *rpcRequest, c *call) {
 		Limit: p.int("limit"), Cursor: string(p.text("cursor")),
 	}
 	caller := s.caller.Load()
-	key, err := caller.key(filter.Key)
+	key, err := caller.wanted(filter.Key)
 	if err != nil && p.err == nil {
 		p.err = fault.From(err)
 	}

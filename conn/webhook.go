@@ -56,7 +56,7 @@ func (s *Server) webhook(ctx *fasthttp.RequestCtx, args []string) error {
 	}
 	w.req = hub.Request{Function: name, Args: arg, Encoding: nodebridge.JSON, Key: key}
 	if key != "" {
-		w.req.Key = "webhook " + key // strangers choose it: it must not meet one of the tenant's
+		w.req.Key = hub.WebhookKey(key)
 	}
 	if wish.async || wish.wait > 0 {
 		s.start(ctx, t, w, wish)

@@ -113,7 +113,7 @@ func (a *attempt) child(number uint32, body []byte) *Request {
 		return nil
 	}
 	return &Request{
-		Function: in.Function, Args: in.Args, Key: in.Key, Delay: time.Duration(in.Delay) * time.Millisecond, Priority: in.Priority,
+		Function: in.Function, Args: in.Args, Key: OwnKey(in.Key), Delay: time.Duration(in.Delay) * time.Millisecond, Priority: in.Priority,
 		Traceparent: childTrace(x.rec.Traceparent, x.rec.ID), Parent: x.rec.ID, Depth: x.rec.Depth + 1, Caller: x.rec.Caller,
 	}
 }

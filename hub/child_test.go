@@ -141,6 +141,45 @@ func TestAFunctionStartsADurableChild(t *testing.T) {
 	child.result(`2`)
 }
 
+// A function may pass on a key that a stranger gave it: it must not lead to what somebody else started.
+func TestAKeyOfAChildMeetsNoneOfAnotherNameSpace(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	_, r := w.start(`[1]`)
+	seen := map[string]string{}
+	number := uint32(0)
+	for _, key := range []string{`token "u1" k`, `token id "t1" k`, "webhook k", "trigger 1 2020-01-01T00:00:00Z", "key k", "k"} {
+		others, err := w.hub.Start(bg, w.owner, &Request{Function: "f", Args: []byte(`[2]`), Key: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.bridges.wait(t)
+		number++
+		body, _ := json.Marshal(map[string]any{"function": "f", "args": []int{2}, "key": key})
+		r.ask(number, nodebridge.OpStart, string(body))
+		if key != "k" {
+			w.bridges.wait(t)
+		}
+		_, _, _, result := r.answer()
+		if met := strings.Contains(result, others.ID()); met != (key == "k") {
+			t.Errorf("%s: a child of %s, who has the key, is %s", key, others.ID(), result)
+		}
+		if other := seen[result]; other != "" {
+			t.Errorf("%s and %s led to the same", key, other)
+		}
+		seen[result] = key
+	}
+	for _, a := range keySpaces {
+		if OwnKey(a) == a || OwnKey(a+"k") == a+"k" {
+			t.Errorf("%q is not kept from the tenant", a)
+		}
+		for _, b := range keySpaces {
+			if a != b && strings.HasPrefix(a, b) {
+				t.Errorf("%q begins %q", b, a)
+			}
+		}
+	}
+}
+
 func TestAChildIsInItsParentsTrace(t *testing.T) {
 	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	got := childTrace(parent, "01HZ")

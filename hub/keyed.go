@@ -7,10 +7,35 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/internal/store"
 )
+
+// Name spaces of idempotency keys, as a Request has them. Each is of one who may choose keys, and none may meet one of
+// another's. A space is its first word; no space's is the beginning of another's:
+//
+//	token "<subject>" <key>, token id "<jti>" <key>   of a token's holder (conn: Caller.key)
+//	webhook <key>                                     of who calls a public function (WebhookKey)
+//	trigger <id> <what>                               of a trigger: one for what starts it
+//	key <key>                                         of the tenant, one that begins with one of these words (OwnKey)
+//	<key>                                             of the tenant, any other
+var keySpaces = []string{"token ", "webhook ", "trigger ", "key "}
+
+// OwnKey gives the name of a key that the tenant chooses itself: with its own key, or in a function. These are one
+// space, so that a function can ask for what was started over HTTP.
+func OwnKey(key string) string {
+	for _, space := range keySpaces {
+		if strings.HasPrefix(key, space) {
+			return "key " + key
+		}
+	}
+	return key
+}
+
+// WebhookKey gives the name of a key that strangers choose.
+func WebhookKey(key string) string { return "webhook " + key }
 
 // keyed is an idempotency key: the execution it stands for and a digest of what was asked.
 type keyed struct {
