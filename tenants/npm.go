@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -99,7 +100,11 @@ func (r *Registry) npmSpec(run npmRun) (sandbox.Spec, error) {
 	}}
 	spec.Env = append(r.installEnv(&spec, run.trusted), "HOME="+run.home, "TMPDIR="+tmp, "npm_config_cache="+run.cache, "npm_config_userconfig="+rc)
 	if run.trusted {
-		spec.Env = append(spec.Env, "npm_config_ignore_scripts=true", "npm_config_git="+gitProgram())
+		guard, err := oneProject(run)
+		if err != nil {
+			return sandbox.Spec{}, err
+		}
+		spec.Env = append(spec.Env, "npm_config_ignore_scripts=true", "npm_config_git="+gitProgram(), guard)
 	}
 	if at := run.tenant.Packages().Registry; at != "" { // the environment goes before any file
 		spec.Env = append(spec.Env, "npm_config_registry="+at)
@@ -131,6 +136,19 @@ func gitProgram() string {
 		return git
 	}
 	return "git"
+}
+
+// oneProject gives the variable that ends, before it does anything, each Node process that does not run in the
+// version's folder. To prepare a git dependency for its scripts npm runs itself in the clone, where the clone's
+// .npmrc could send what that npm asks for, with the tokens of registries, through a proxy of its own, or have
+// certificates unchecked. No script runs in a trusted run, so there is nothing to prepare.
+func oneProject(run npmRun) (variable string, err error) {
+	file := filepath.Join(run.home, "one-project.cjs")
+	text := fmt.Sprintf("const { realpathSync } = require('node:fs')\nif (realpathSync('.') !== realpathSync(%s)) process.exit(0)\n", strconv.Quote(run.dir))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return "", fmt.Errorf("write what keeps npm to one project: %w", err)
+	}
+	return "NODE_OPTIONS=--require=" + strconv.Quote(file), nil
 }
 
 func (c Config) node() string {
