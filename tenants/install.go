@@ -67,7 +67,12 @@ func (r *Registry) fetchAndRun(ctx context.Context, t *Tenant, dir string, tr *t
 			}
 		}()
 	}
-	run := npmRun{tenant: t, dir: dir, home: home, cache: r.cacheDir(t.name), trusted: true, log: log, args: []string{"install", "--ignore-scripts"}}
+	fetched, leave, err := r.useCache(t)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	run := npmRun{tenant: t, dir: dir, home: home, cache: fetched, trusted: true, log: log, args: []string{"install", "--ignore-scripts"}}
 	if tr.locked() {
 		run.args = append(run.args, "--prefer-offline") // what was fetched once is as good as anything newer
 	}
@@ -85,6 +90,7 @@ func (r *Registry) fetchAndRun(ctx context.Context, t *Tenant, dir string, tr *t
 	if err := copyCache(run.cache, cache); err != nil {
 		return fmt.Errorf("copy the cache for the install: %w", err)
 	}
+	leave()
 	run.cache, run.trusted, run.args = cache, false, []string{"ci", "--prefer-offline", "--foreground-scripts"}
 	return r.npm(ctx, run)
 }

@@ -55,11 +55,14 @@ func (r *Registry) npm(ctx context.Context, run npmRun) error {
 	}
 	cmd.WaitDelay = time.Second
 	cmd.Stdout, cmd.Stderr = out, out
+	had := sizeOf([]string{run.cache})
 	if err := cmd.Start(); err != nil {
 		return noNpm(err)
 	}
 	var watching errgroup.Group
-	watching.Go(func() error { return r.watchInstall(ctx, cmd.Process.Pid, []string{run.dir, run.home}, stop) })
+	watching.Go(func() error {
+		return r.watchInstall(ctx, cmd.Process.Pid, []string{run.dir, run.home, run.cache}, had, stop)
+	})
 	err = cmd.Wait()
 	out.end()
 	switch {

@@ -162,6 +162,7 @@ func TestAnInstallIsEndedWhenItTakesTooMuch(t *testing.T) {
 	for _, c := range []struct{ name, script, say string }{
 		{"memory", "exec node -e 'const a = []; setInterval(() => a.push(Buffer.alloc(4e6, 1)), 1)'", "more than 96 MiB of memory (InstallMemory)"},
 		{"disk", "head -c 3000000 /dev/zero > $HOME/large; exec sleep 1000", "more than 2 MiB of disk (InstallDisk)"},
+		{"cache", "mkdir -p $npm_config_cache; head -c 3000000 /dev/zero > $npm_config_cache/large; exec sleep 1000", "more than 2 MiB of disk (InstallDisk)"},
 		{"output", "exec yes", "more than 5000 bytes (InstallOutput)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -32,7 +32,8 @@ type Config struct {
 	Walls          *sandbox.Walls // around installs; nil: none
 	InstallTimeout time.Duration  // 5 min
 	InstallMemory  int64          // bytes in use by one at once: 2 GiB
-	InstallDisk    int64          // bytes that one may leave in files: 2 GiB
+	InstallDisk    int64          // bytes that one may have in files, with what it adds to npm's cache: 2 GiB
+	InstallCache   int64          // bytes that npm may keep of what it fetched for a tenant, between installs: 2 GiB
 	InstallOutput  int            // bytes that one may print: 16 MiB
 	ResolveAgain   time.Duration  // how long versions chosen without a lock file are taken over: 10 min
 	MaxFiles       int            // files of a version: 2,000
@@ -61,6 +62,7 @@ func (c Config) withDefaults() Config {
 	c.InstallTimeout = cmp.Or(c.InstallTimeout, 5*time.Minute)
 	c.InstallMemory = cmp.Or(c.InstallMemory, 2<<30)
 	c.InstallDisk = cmp.Or(c.InstallDisk, 2<<30)
+	c.InstallCache = cmp.Or(c.InstallCache, 2<<30)
 	c.InstallOutput = cmp.Or(c.InstallOutput, 16<<20)
 	c.ResolveAgain = cmp.Or(c.ResolveAgain, 10*time.Minute)
 	c.MaxFiles = cmp.Or(c.MaxFiles, 2_000)

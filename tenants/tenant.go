@@ -21,6 +21,7 @@ type Tenant struct {
 	change sync.Mutex // held while a function's record is decided, written and shown: one at a time; before life and mu
 
 	packages turns // publishes that want the same packages
+	cache    npmCache
 
 	settingPackages sync.Mutex                      // held while packageSettings are read, written and shown
 	packageSettings atomic.Pointer[PackageSettings] // nil: the hub's defaults

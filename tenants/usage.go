@@ -16,9 +16,9 @@ import (
 // lookEvery is how often an install's use of memory is looked at.
 const lookEvery = 200 * time.Millisecond
 
-// watchInstall ends an install that takes more memory or disk than it may, by end. It returns what it ended it
-// for, once ctx is done.
-func (r *Registry) watchInstall(ctx context.Context, pid int, folders []string, end context.CancelCauseFunc) error {
+// watchInstall ends an install that takes more memory or disk than it may, by end. had is how many bytes were in
+// folders before it. It returns nil once ctx is done.
+func (r *Registry) watchInstall(ctx context.Context, pid int, folders []string, had int64, end context.CancelCauseFunc) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	measure := time.Now().Add(time.Second) // large folders take a while themselves
@@ -32,7 +32,7 @@ func (r *Registry) watchInstall(ctx context.Context, pid int, folders []string, 
 			end(fault.New(fault.InstallFailed, "The install needed more than %d MiB of memory (InstallMemory).", r.cfg.InstallMemory>>20))
 		}
 		if started := time.Now(); started.After(measure) {
-			if used := sizeOf(folders); used > r.cfg.InstallDisk {
+			if used := sizeOf(folders) - had; used > r.cfg.InstallDisk {
 				end(fault.New(fault.InstallFailed, "The install needed more than %d MiB of disk (InstallDisk).", r.cfg.InstallDisk>>20))
 			}
 			measure = time.Now().Add(max(time.Second, 10*time.Since(started)))
