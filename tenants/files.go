@@ -175,7 +175,33 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, b, info.Mode().Perm()) //nolint:gosec // below a build's folder
 }
 
-// sweepFiles removes from a tenant's store what no version has a link to any more.
+// unswept is a file in a store from before folders with links to it are removed until it was swept: an Open
+// after a crash in between does that. A sweep, which goes by names, comes to it last, and removes it as it does
+// all that has no links.
+const unswept = "unswept"
+
+// markUnswept says that a tenant's store is about to have files that no version has. Without a store there are none.
+func (r *Registry) markUnswept(tenant string) {
+	f, err := os.OpenFile(filepath.Join(r.filesDir(tenant), unswept), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // it is swept all the same, if nothing crashes
+		r.cfg.Log.Warn("A tenant's store of packages can't be marked.", "tenant", tenant, "error", err)
+	}
+}
+
+// sweepStore removes the files that no version of a tenant has any more.
+func (r *Registry) sweepStore(tenant string) {
+	r.sweeping.Lock()
+	defer r.sweeping.Unlock()
+	if err := sweepFiles(r.filesDir(tenant)); err != nil {
+		r.cfg.Log.Error("A tenant's store of packages can't be swept; the next start does it.", "tenant", tenant, "error", err)
+	}
+}
+
+// sweepFiles removes from a tenant's store what no version has a link to any more. An install may link a file
+// just before it is removed here: it keeps the file then, and the store gets another one by the next install.
 func sweepFiles(store string) error {
 	err := filepath.WalkDir(store, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
@@ -184,7 +210,10 @@ func sweepFiles(store string) error {
 		if hasLinks(p) {
 			return nil
 		}
-		return os.Remove(p) //nolint:gosec // only the hub writes there
+		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // only the hub writes there
+			return err
+		}
+		return nil
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("sweep the files of packages: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -227,6 +228,49 @@ func TestFilesOfPackagesAreSharedAndChecked(t *testing.T) {
 	if left := contents(t, r.filesDir("acme")); len(left) != 0 {
 		t.Errorf("files that nobody has: %v", left)
 	}
+}
+
+// Files of packages go with the last version that has them, also after a crash between the two, and never those
+// that another version has.
+func TestFilesOfPackagesGoWithTheirVersions(t *testing.T) {
+	npmRegistry(t, pkg{name: "left", version: "1.0.0", source: "module.exports = 'one'"}, pkg{name: "left", version: "2.0.0", source: "module.exports = 'two'"})
+	dir := t.TempDir()
+	r, stop := openRegistry(t, dir, Config{KeepVersions: 1})
+	tn := acme(t, r)
+	var all []*Version
+	for i, deps := range []map[string]string{{"left": "1"}, {"left": "2"}, {"left": "2.0.0"}} {
+		all = append(all, publish(t, r, "f", Publication{Source: fmt.Sprint(i), Dependencies: deps}))
+	}
+	store := func(r *Registry, want int, when string) {
+		t.Helper()
+		if left := contents(t, r.filesDir("acme")); len(left) != want {
+			t.Errorf("%s the store has %v, want %d files", when, left, want)
+		}
+	}
+	store(r, 6, "with all versions") // index.js, package.json of each, and npm's list in node_modules
+	release := r.KeepFolders()
+	fn, _ := tn.Function("f")
+	if err := r.Retire(bg, tn, fn); err != nil {
+		t.Fatal(err)
+	}
+	store(r, 7, "while a backup runs") // and the mark
+	release()
+	store(r, 3, "after two were retired")
+	r.SetCheck(func(context.Context, *Version) error { return errors.New("the hub stops") })
+	if _, _, err := r.Publish(bg, tn, "g", Publication{Source: "1", Dependencies: map[string]string{"left": "1"}}, nil); err == nil {
+		t.Fatal("published")
+	}
+	store(r, 3, "after a publish that came to nothing")
+	r.markUnswept("acme")
+	stop()
+	if err := os.RemoveAll(all[2].Dir); err != nil { // as far as a crash let it come
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(r.buildDir()); err != nil {
+		t.Fatal(err)
+	}
+	r, _ = openRegistry(t, dir, Config{})
+	store(r, 0, "after a crash")
 }
 
 // What more than the registry decides on is nobody else's.

@@ -56,6 +56,11 @@ func (r *Registry) Publish(ctx context.Context, t *Tenant, name string, p Public
 			}
 		}
 	}
+	ctx, leave, err := t.build(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	defer leave()
 	v, err = r.build(ctx, t, name, tr, log)
 	return v, v != nil, err
 }
@@ -96,7 +101,13 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 	if err != nil {
 		return nil, fmt.Errorf("make a build folder: %w", err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // gone already if all went well, else swept at the next start
+	recorded, shared := false, false
+	defer func() {
+		_ = os.RemoveAll(dir) // gone already if all went well, else swept at the next start
+		if shared && !recorded {
+			r.sweepStore(t.name)
+		}
+	}()
 	if err := tr.write(dir); err != nil {
 		return nil, fmt.Errorf("write the files: %w", err)
 	}
@@ -106,6 +117,7 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 	if tr.install {
 		got, why = r.provide(ctx, t, dir, tr, kept)
 		defer got.end()
+		shared = !got.linked
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -123,7 +135,6 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 		}
 	}
 	final := filepath.Join(r.tenantDir(t.name), rec.Folder)
-	recorded := false
 	defer func() {
 		if !recorded {
 			_ = os.RemoveAll(final) // else swept at the next start

@@ -97,6 +97,7 @@ type Registry struct {
 	folders     sync.Mutex // guards keeping and leftFolders; held while folders are removed
 	keeping     int        // those who want folders of deleted versions to stay
 	leftFolders []string   // that stayed because of them
+	sweeping    sync.Mutex // held while a store of packages is swept
 	known       *tokenCache
 
 	admin sync.Mutex // held while a tenant or a key is made or deleted: one at a time; before mu
@@ -332,7 +333,7 @@ func (r *Registry) sweep() error {
 		name := filepath.Base(dir)
 		if r.tenants[name] == nil {
 			err = os.RemoveAll(dir)
-		} else if swept[name] || unfinished { // else all are in use
+		} else if swept[name] || unfinished || fileExists(filepath.Join(dir, unswept)) { // else all are in use
 			err = sweepFiles(dir)
 		}
 		if err != nil {
@@ -369,6 +370,9 @@ func (r *Registry) CreateTenant(ctx context.Context, name string) (*Tenant, stri
 	if _, err := r.Tenant(name); err == nil {
 		return nil, "", fault.New(fault.Conflict, "There is a tenant %q already.", name)
 	}
+	if r.keeps(r.tenantDir(name)) {
+		return nil, "", fault.New(fault.Conflict, "There was a tenant %q, whose files a backup still reads. Try again when it has ended.", name)
+	}
 	rec := tenantRecord{CreatedAt: time.Now().UTC()}
 	t := newTenant(name, rec, r.cfg.Limits)
 	secret, hash, key := newKey(name)
@@ -400,6 +404,7 @@ func (r *Registry) DeleteTenant(ctx context.Context, name string) error {
 	t.deleted = true
 	t.functions.Store(&map[string]*Function{})
 	t.life.Unlock()
+	t.building.end(noTenant(name)) // and for installs
 	t.auth.change(func() { t.auth.closed = true })
 	r.tellRevoked(name)
 	r.tellChanged(name)
@@ -421,8 +426,10 @@ func (r *Registry) DeleteTenant(ctx context.Context, name string) error {
 	if err := r.commitInParts(ctx, append(ops, store.Op{Key: tenantKey(name), Delete: true})); err != nil {
 		return err
 	}
-	_ = os.RemoveAll(r.tenantDir(name)) // what stays is swept at the next Open
-	_ = os.RemoveAll(r.cacheDir(name))
+	r.folders.Lock()
+	r.removeLocked(r.tenantDir(name))
+	r.folders.Unlock()
+	_ = os.RemoveAll(r.cacheDir(name)) // what stays is swept at the next Open
 	_ = os.RemoveAll(r.filesDir(name))
 	r.seals.forget(name)
 	r.mu.Lock()

@@ -3,6 +3,7 @@ package tenants
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -63,6 +64,7 @@ func (r *Registry) deleteVersion(ctx context.Context, t *Tenant, fn *Function, v
 		_ = r.markGoing(t, v, false) // as above
 		return err
 	}
+	r.removeFolders([]*Version{v})
 	return nil
 }
 
@@ -125,7 +127,7 @@ func (r *Registry) release(ctx context.Context, fn *Function, g *gate, vs []*Ver
 	}
 }
 
-// remove deletes a version that was released: its record, then its folder.
+// remove deletes a version that was released; its folder is left to removeFolders.
 func (r *Registry) remove(ctx context.Context, t *Tenant, gone *Version) error {
 	err := r.changeFunction(ctx, t, gone.Function, func(fn *Function, rec *functionRecord) error {
 		fn.versions = slices.DeleteFunc(slices.Clone(fn.versions), func(v *Version) bool { return v == gone })
@@ -140,24 +142,42 @@ func (r *Registry) remove(ctx context.Context, t *Tenant, gone *Version) error {
 		}
 		return nil
 	}, store.Op{Key: versionKey(t.name, gone.Function, gone.Number), Delete: true}, store.Op{Key: logKey(t.name, gone.Function, gone.Number), Delete: true})
-	if err == nil {
-		r.removeFolders([]*Version{gone})
-	}
 	return err
 }
 
-// removeFolders removes the files of deleted versions, once nobody keeps them; what it can't is swept at the
-// next Open.
+// removeFolders removes the files of deleted versions of one tenant, once nobody keeps them, and what only they
+// had of its packages; what it can't is swept at the next Open.
 func (r *Registry) removeFolders(vs []*Version) {
+	sweep := false
+	r.folders.Lock()
+	for _, v := range vs {
+		if fileExists(filepath.Join(v.Dir, modulesDir)) && !sweep {
+			sweep = true
+			r.markUnswept(v.Tenant)
+		}
+		r.removeLocked(v.Dir)
+	}
+	sweep = sweep && r.keeping == 0
+	r.folders.Unlock()
+	if sweep {
+		r.sweepStore(vs[0].Tenant)
+	}
+}
+
+// removeLocked removes a folder, at once or when nobody keeps it any more. r.folders is held.
+func (r *Registry) removeLocked(dir string) {
+	if r.keeping > 0 {
+		r.leftFolders = append(r.leftFolders, dir)
+	} else {
+		_ = os.RemoveAll(dir) // what stays is swept at the next Open
+	}
+}
+
+// keeps reports whether something of a tenant's folder that is to be removed is kept.
+func (r *Registry) keeps(tenantDir string) bool {
 	r.folders.Lock()
 	defer r.folders.Unlock()
-	for _, v := range vs {
-		if r.keeping > 0 {
-			r.leftFolders = append(r.leftFolders, v.Dir)
-		} else {
-			_ = os.RemoveAll(v.Dir)
-		}
-	}
+	return slices.ContainsFunc(r.leftFolders, func(dir string) bool { return dir == tenantDir || filepath.Dir(dir) == tenantDir })
 }
 
 // KeepFolders has the files of versions that are deleted meanwhile stay until release is called: a backup of
@@ -167,16 +187,29 @@ func (r *Registry) KeepFolders() (release func()) {
 	defer r.folders.Unlock()
 	r.keeping++
 	return sync.OnceFunc(func() {
-		r.folders.Lock()
-		defer r.folders.Unlock()
-		if r.keeping--; r.keeping > 0 {
+		if !r.releaseFolders() {
 			return
 		}
-		for _, dir := range r.leftFolders {
-			_ = os.RemoveAll(dir) // as above
+		for _, t := range r.Tenants() {
+			if fileExists(filepath.Join(r.filesDir(t.name), unswept)) {
+				r.sweepStore(t.name)
+			}
 		}
-		r.leftFolders = nil
 	})
+}
+
+// releaseFolders has one fewer keep folders; last says that nobody does any more.
+func (r *Registry) releaseFolders() (last bool) {
+	r.folders.Lock()
+	defer r.folders.Unlock()
+	if r.keeping--; r.keeping > 0 {
+		return false
+	}
+	for _, dir := range r.leftFolders {
+		r.removeLocked(dir)
+	}
+	r.leftFolders = nil
+	return true
 }
 
 // DeleteFunction deletes a function on which nothing is, with all its versions and aliases; their numbers
@@ -258,19 +291,43 @@ func (r *Registry) Retire(ctx context.Context, t *Tenant, fn *Function) error {
 	if err != nil {
 		return err
 	}
+	if old = slices.DeleteFunc(old, func(v *Version) bool { return needed[v.Number] }); len(old) == 0 {
+		return nil
+	}
+	return r.retire(ctx, t, fn, old)
+}
+
+// retire deletes versions that nothing needed just now, those excepted that something needs by now: with their
+// gates closing, one more look finds what came since, for all of them. It may be a long one.
+func (r *Registry) retire(ctx context.Context, t *Tenant, fn *Function, old []*Version) error {
+	var closing, gone []*Version
 	for _, v := range old {
-		if needed[v.Number] {
-			continue
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		err := r.deleteVersion(ctx, t, fn, v, false)
-		if err != nil && !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.NotFound) { // it came into use, or is gone
-			return err
+		if r.markGoing(t, v, true) == nil { // else an alias points at it, or somebody else deletes it
+			v.gate.state.Store(gateClosing)
+			closing = append(closing, v)
 		}
 	}
-	return nil
+	needed, err := r.use.Needed(fn)
+	for _, v := range closing {
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err == nil && !needed[v.Number] && v.gate.state.CompareAndSwap(gateClosing, gateClosed) {
+			if err = r.remove(ctx, t, v); err == nil {
+				gone = append(gone, v)
+				continue
+			}
+		}
+		v.gate.state.Store(gateOpen)
+		_ = r.markGoing(t, v, false) // it is there still: nobody else deletes it
+	}
+	if len(gone) > 0 {
+		r.removeFolders(gone)
+	}
+	if fault.Is(err, fault.NotFound) { // deleted with its function
+		return nil
+	}
+	return err
 }
 
 // pointedAt reports whether a version is the latest, or an alias points at it or did before.

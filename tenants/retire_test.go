@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -61,7 +62,12 @@ func (u *onVersions) Drained(ctx context.Context, fn *Function, vs []*Version) e
 func (u *onVersions) Needed(*Function) (map[int]bool, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.needed, nil
+	if u.look != nil {
+		u.look()
+	}
+	needed := maps.Clone(u.busy)
+	maps.Copy(needed, u.needed)
+	return needed, nil
 }
 
 // numbers gives the numbers of f's versions, after a look at their folders.
@@ -206,6 +212,7 @@ func TestAFunctionThatIsDeletedGoesWithItsFolders(t *testing.T) {
 func TestOldVersionsGoButNeverWhatIsNeeded(t *testing.T) {
 	r, _ := openRegistry(t, t.TempDir(), Config{KeepVersions: 3})
 	use := &onVersions{needed: map[int]bool{2: true}}
+	use.set()
 	r.SetUse(use)
 	tn := acme(t, r)
 	publishN(t, r, tn, 4)
@@ -232,7 +239,24 @@ func TestOldVersionsGoButNeverWhatIsNeeded(t *testing.T) {
 			t.Errorf("versions %v, want %v", got, want)
 		}
 	}
-	use.set(5) // it came into use after the look
+	five, err := tn.Resolve("f@5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	looks := 0
+	use.look = func() {
+		if looks++; looks == 2 { // with the gates closing: an execution fails on 1, and one comes onto 5
+			use.needed[1] = true
+			five.Enter(false)
+		}
+	}
+	retire(1, 2, 3, 4, 5, 6, 7, 8)
+	use.look = nil
+	if looks != 2 {
+		t.Errorf("it looked %d times", looks)
+	}
+	use.set(5)
+	delete(use.needed, 1)
 	retire(2, 3, 4, 5, 6, 7, 8)
 	two, err := tn.Resolve("f@2")
 	if err != nil || !two.Surplus() {
@@ -286,4 +310,57 @@ func TestFoldersOfDeletedVersionsStayForABackup(t *testing.T) {
 	if fileExists(one.Dir) || fileExists(two.Dir) {
 		t.Error("folders are left")
 	}
+}
+
+// A deleted tenant's versions are in a backup that began before.
+func TestFoldersOfADeletedTenantStayForABackup(t *testing.T) {
+	r, _ := openRegistry(t, t.TempDir(), Config{})
+	publishN(t, r, acme(t, r), 1)
+	v, err := acme(t, r).Resolve("f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := r.KeepFolders()
+	if err := r.DeleteTenant(bg, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	if !fileExists(v.Dir) {
+		t.Error("it is gone though a backup is under way")
+	}
+	_, _, err = r.CreateTenant(bg, "acme") // its first version could lie in the same place
+	wantFault(t, err, fault.Conflict, "backup")
+	release()
+	if fileExists(r.tenantDir("acme")) {
+		t.Error("folders are left")
+	}
+	publishN(t, r, acme(t, r), 1)
+}
+
+// An install of a deleted tenant must not go on, nor leave anything for the next of the same name.
+func TestADeletedTenantsInstallsEndFirst(t *testing.T) {
+	r, _ := openRegistry(t, t.TempDir(), Config{Npm: program(t, "echo started; exec sleep 1000")})
+	tn := acme(t, r)
+	started, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		_, _, err := r.Publish(bg, tn, "f", withDependency, writerFunc(func(p []byte) (int, error) {
+			close(started)
+			return len(p), nil
+		}))
+		done <- err
+	}()
+	<-started
+	if err := r.DeleteTenant(bg, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(r.buildDir()); err != nil || len(left) != 0 {
+		t.Errorf("deleted while it builds %v, %v", left, err)
+	}
+	wantFault(t, <-done, fault.NotFound, "no tenant")
+	for _, dir := range []string{r.tenantDir("acme"), r.cacheDir("acme"), r.filesDir("acme")} {
+		if fileExists(dir) {
+			t.Errorf("left %s", dir)
+		}
+	}
+	_, _, err := r.Publish(bg, tn, "f", withDependency, nil)
+	wantFault(t, err, fault.NotFound, "no tenant")
 }

@@ -22,6 +22,7 @@ type Tenant struct {
 
 	packages turns // publishes that want the same packages
 	cache    npmCache
+	building builds
 
 	settingPackages sync.Mutex                      // held while packageSettings are read, written and shown
 	packageSettings atomic.Pointer[PackageSettings] // nil: the hub's defaults
