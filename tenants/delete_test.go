@@ -20,8 +20,8 @@ func TestAPublishUnderWayDoesNotOutliveItsTenant(t *testing.T) {
 	dir := t.TempDir()
 	r, stop := openRegistry(t, dir, Config{})
 	old := acme(t, r)
-	checking, goOn := make(chan struct{}), make(chan struct{})
-	r.SetCheck(func(context.Context, *Version) error { close(checking); <-goOn; return nil })
+	checking := make(chan struct{})
+	r.SetCheck(func(ctx context.Context, _ *Version) error { close(checking); <-ctx.Done(); return nil })
 	published := make(chan error)
 	go func() {
 		_, _, err := r.Publish(bg, old, "f", Publication{Source: "of the old tenant"}, io.Discard)
@@ -32,7 +32,6 @@ func TestAPublishUnderWayDoesNotOutliveItsTenant(t *testing.T) {
 		t.Fatal(err)
 	}
 	tn := acme(t, r)
-	close(goOn)
 	wantFault(t, <-published, fault.NotFound, "no tenant")
 	wantFault(t, r.DeleteFunction(bg, old, "f", false), fault.NotFound)
 	for range 2 {
