@@ -2,7 +2,9 @@ package nodebridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,18 +50,43 @@ func (w *warm) open() error {
 	return err
 }
 
-// run keeps processes ready until ctx ends, and ends those that are left.
+// run keeps processes ready until ctx ends, and ends those that are left. When the keeper dies, or hangs, another
+// takes its place; bridges start from nothing meanwhile.
 func (w *warm) run(ctx context.Context) error {
-	if err := w.open(); err != nil {
-		w.fleet.tell("", 0, "exit", fmt.Sprintf("no processes can be kept warm: %v", err))
-		return nil
-	}
-	if w.room == nil {
-		return nil
-	}
+	cfg := &w.fleet.cfg
+	again := restarts{first: cfg.RestartFirst, longest: cfg.RestartMax, forget: cfg.RestartForget}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil
+		}
+		opened := time.Now()
+		if err := w.open(); err != nil {
+			w.fleet.tell("", 0, "exit", fmt.Sprintf("no processes can be kept warm: %v", err))
+			if again.row == 0 {
+				return nil // it never could be: the machine can't, or the operator has to see to it
+			}
+			timer.Reset(again.next(0, rand.Float64()))
+			continue
+		}
+		if w.room == nil {
+			return nil
+		}
+		w.keep(ctx)
+		timer.Reset(again.next(time.Since(opened), rand.Float64()))
+	}
+	return nil
+}
+
+// keep keeps processes ready until ctx ends or the room is of no use any more; it ends those that are left, and
+// the room.
+func (w *warm) keep(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil && w.room.Broken() == nil {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -94,10 +121,9 @@ func (w *warm) run(ctx context.Context) error {
 		})
 	}
 	_ = ending.Wait() // never an error
-	if err := w.room.Close(); err != nil {
+	if err := errors.Join(w.room.Broken(), w.room.Close()); err != nil {
 		w.fleet.tell("", 0, "exit", fmt.Sprintf("the keeper of the warm processes' mounts ended: %v", err))
 	}
-	return nil
 }
 
 // start starts a process and waits until it is ready.

@@ -1,6 +1,7 @@
 package nodebridge
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"runtime"
@@ -8,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/livefn/livefn/internal/sandbox"
 )
 
 const seesAll = `const fs = require('node:fs')
@@ -78,6 +81,28 @@ func TestADeadWarmProcessIsNotTaken(t *testing.T) {
 	check(t, "sees", fmt.Sprint(got.Own, got.Mounts), "acme1")
 	check(t, "restarts", f.Bridges("acme")[0].Restarts, 0)
 	check(t, "that were warm", f.warm.used.Load(), 0)
+}
+
+// The keeper is a process like others: it may be killed, or stand still. Calls come through, and there are warm
+// processes again.
+func TestAKeeperThatDiesOrHangsIsReplaced(t *testing.T) {
+	for name, signal := range map[string]syscall.Signal{"dies": syscall.SIGKILL, "hangs": syscall.SIGSTOP} {
+		t.Run(name, func(t *testing.T) {
+			f, functions := warmed(t, Config{Warm: 1, WarmAfter: time.Millisecond, RestartMax: time.Millisecond})
+			for _, pid := range sandbox.Children(os.Getpid()) {
+				line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+				if bytes.Contains(line, []byte("\x00keeper\x00")) {
+					_ = syscall.Kill(pid, signal)
+				}
+			}
+			check(t, "without the keeper", invokeAs[seen](t, f, warmModule(t, functions, "acme"), "[]").Own, "acme")
+			check(t, "that were warm", f.warm.used.Load(), 0)
+			waitWarm(t, f)
+			check(t, "with another", invokeAs[seen](t, f, warmModule(t, functions, "zeta"), "[]").Own, "zeta")
+			check(t, "that were warm", f.warm.used.Load(), 1)
+			check(t, "the first goes on", invokeAs[seen](t, f, warmModule(t, functions, "acme"), "[]").Own, "acme")
+		})
+	}
 }
 
 // Without warm processes everything goes on, more slowly at first.

@@ -31,6 +31,9 @@ func (w *Walls) OpenRoom(dir, shown string, keeper ...string) (*Room, error) { r
 // Close does nothing.
 func (r *Room) Close() error { return nil }
 
+// Broken says that there are none.
+func (r *Room) Broken() error { return errNoRoom }
+
 // Slot says that there are none.
 func (r *Room) Slot() (*Slot, error) { return nil, errNoRoom }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,10 +29,16 @@ type Room struct {
 
 	mu     sync.Mutex // guards all below, and the talk with the keeper
 	keeper *exec.Cmd
-	in     io.WriteCloser
-	out    *bufio.Reader
-	last   int // number of a slot
+	in     *os.File // with out the talk with the keeper: both have deadlines
+	out    *os.File
+	said   *bufio.Reader // of out
+	last   int           // number of a slot
+	broken error         // why the keeper is asked no more
 }
+
+// answerTime is how long the keeper may take for an answer; it makes system calls alone. One that takes longer is
+// asked no more: its answers could be taken for those to later questions.
+const answerTime = time.Second
 
 // shownDir is where the keeper binds, read-only, the folder whose folders it shows. A later remount
 // would not propagate.
@@ -53,15 +60,15 @@ func (w *Walls) OpenRoom(dir, shown string, keeper ...string) (*Room, error) {
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
 	r := &Room{dir: dir, keeper: cmd}
-	if r.in, err = cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
+	theirs, err := r.pipes()
 	if err != nil {
 		return nil, err
 	}
-	r.out = bufio.NewReader(out)
-	if err := cmd.Start(); err != nil {
+	cmd.Stdin, cmd.Stdout = theirs[0], theirs[1]
+	err = cmd.Start()
+	closeAll(theirs)
+	if err != nil {
+		closeAll([]*os.File{r.in, r.out})
 		return nil, fmt.Errorf("start the keeper of a mount namespace: %w", err)
 	}
 	ns := fmt.Sprintf("/proc/%d/ns/", cmd.Process.Pid)
@@ -70,32 +77,66 @@ func (w *Walls) OpenRoom(dir, shown string, keeper ...string) (*Room, error) {
 		r.enter = append(r.enter, "--user="+ns+"user", "--preserve-credentials") // its user is the namespace's root
 	}
 	r.enter = append(r.enter, "--")
-	if err := r.answer(); err != nil {
+	if err := r.answerLocked(startTime); err != nil { // nobody else has it yet
 		_ = r.Close()
 		return nil, err
 	}
 	return r, nil
 }
 
+// pipes makes the pipes of the talk, and gives the keeper's ends.
+func (r *Room) pipes() (theirs []*os.File, err error) {
+	in, ours, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	r.in = ours
+	ours, out, err := os.Pipe()
+	if err != nil {
+		closeAll([]*os.File{in, r.in})
+		return nil, err
+	}
+	r.out, r.said = ours, bufio.NewReader(ours)
+	return []*os.File{in, out}, nil
+}
+
 // Close ends the keeper. Programs that run keep what they see.
 func (r *Room) Close() error {
-	_ = r.in.Close() // which tells it to end
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	closeAll([]*os.File{r.in, r.out}) // the first tells it to end
+	late := time.AfterFunc(answerTime, func() { _ = r.keeper.Process.Kill() })
+	defer late.Stop()
 	return r.keeper.Wait()
+}
+
+// Broken says why nothing more can be shown in the room; nil: it can. Another room can be opened then.
+func (r *Room) Broken() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.broken
 }
 
 func (r *Room) ask(words ...string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, err := fmt.Fprintln(r.in, strings.Join(words, " ")); err != nil {
-		return fmt.Errorf("ask the keeper: %w", err)
+	if r.broken != nil {
+		return r.broken
 	}
-	return r.answer()
+	_ = r.in.SetWriteDeadline(time.Now().Add(answerTime)) // a pipe has deadlines
+	if _, err := fmt.Fprintln(r.in, strings.Join(words, " ")); err != nil {
+		r.broken = fmt.Errorf("ask the keeper: %w", err)
+		return r.broken
+	}
+	return r.answerLocked(answerTime)
 }
 
-func (r *Room) answer() error {
-	line, err := r.out.ReadString('\n')
+func (r *Room) answerLocked(limit time.Duration) error {
+	_ = r.out.SetReadDeadline(time.Now().Add(limit)) // likewise
+	line, err := r.said.ReadString('\n')
 	if err != nil {
-		return fmt.Errorf("hear the keeper: %w", err)
+		r.broken = fmt.Errorf("hear the keeper: %w", err)
+		return r.broken
 	}
 	if line = strings.TrimSpace(line); line != "" {
 		return errors.New(line)
