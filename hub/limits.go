@@ -16,5 +16,6 @@ func (h *Hub) limit(owner *tenants.Tenant) {
 		MinBridges: l.MinBridges, MaxBridges: l.MaxBridges, MaxConcurrency: l.MaxConcurrency,
 		MaxWaiting: l.MaxQueue, MaxWaitTime: time.Duration(l.MaxQueueTime),
 		Memory: int64(l.Memory), SoftMemory: int64(l.SoftMemory), Processes: l.Processes, OpenFiles: l.OpenFiles,
+		LogRate: l.LogRate, LogBytes: int64(l.LogBytes),
 	})
 }

@@ -28,8 +28,9 @@ type Bridge struct {
 	cfg      *Config
 	output   func(stream, line string)
 	restarts int
-	limits   *Limits       // when it was started
-	said     chan struct{} // closed when all that it wrote to stderr was read
+	limits   *Limits                 // when it was started
+	bounds   *atomic.Pointer[Limits] // what holds now; set before run
+	said     chan struct{}           // closed when all that it wrote to stderr was read
 	p        *process
 	started  time.Time
 
@@ -45,8 +46,9 @@ type Bridge struct {
 
 	mu        sync.Mutex // guards all below; held shortly, never while anything waits
 	out       outgoing
-	writing   int  // bytes that the writer took and has not written yet
-	awake     bool // the writer was woken, and has not found nothing to do since
+	told      Limits // what the process knows of bounds
+	writing   int    // bytes that the writer took and has not written yet
+	awake     bool   // the writer was woken, and has not found nothing to do since
 	calls     calls
 	modules   map[uint32]*loaded // by handle
 	secrets   secrets            // of all that were loaded
@@ -65,6 +67,8 @@ type Bridge struct {
 func newBridge(tenant string, cfg *Config, p *process, output func(stream, line string)) *Bridge {
 	b := &Bridge{tenant: tenant, cfg: cfg, p: p, output: output, freed: func() {}, all: new(atomic.Int64), limits: &Limits{}, said: make(chan struct{}), started: time.Now(),
 		wake: make(chan struct{}, 1), ready: make(chan struct{}), modules: map[uint32]*loaded{}}
+	b.bounds = &atomic.Pointer[Limits]{}
+	b.bounds.Store(b.limits)
 	b.reading.setup(b)
 	return b
 }
@@ -121,7 +125,9 @@ func (b *Bridge) handshake(ctx context.Context, end context.CancelCauseFunc, liv
 			end(err)
 			return
 		}
+		b.tellBounds()
 		live()
+		b.tellBounds() // what changed before the pool knew of it
 	case <-timer.C:
 		end(fmt.Errorf("the process was not ready in %v", b.cfg.ReadyTimeout))
 	case <-ctx.Done():

@@ -11,7 +11,7 @@ type side [256]uint8
 
 var (
 	fromHub = side{Init: 1, Load: 1, Unload: 1, Invoke: 1 + 8, Pause: 1, Cancel: 1, Send: 1 + 9, Ping: 1,
-		Response: 1 + 6, Taken: 1 + 4, Begin: 1 + 4, Data: 1 + 1, Credit: 1 + 4}
+		Response: 1 + 6, Taken: 1 + 4, Bounds: 1, Begin: 1 + 4, Data: 1 + 1, Credit: 1 + 4}
 	fromBridge = side{Ready: 1, Loaded: 1, LoadFailed: 1, Result: 1 + 1, Error: 1, Event: 1 + 1, Log: 1,
 		Paused: 1 + 2, Refused: 1, Pong: 1, Request: 1 + 5, Begin: 1 + 4, Data: 1 + 1, Credit: 1 + 4}
 )

@@ -49,6 +49,7 @@
 //	0x09 Response   hub      call      u32 number of the request, u8 status (0 done, 1 fault), u8 encoding,
 //	                                   the result; of a fault JSON {code, name?, message}
 //	0x0a Taken      hub      call      u32 events: so many more of those that a generator yielded were handed on
+//	0x0b Bounds     hub      0         JSON {logRate, logBytes}: what an execution may log a second; 0: no limit
 //	0x10 Begin      both     transfer  u32 total: a message too large for one frame follows
 //	0x11 Data       both     transfer  the next bytes of that message
 //	0x12 Credit     both     transfer  u32 bytes: so many more may be sent
@@ -58,7 +59,7 @@
 //	0x84 Result     bridge   call      u8 encoding, the result                              final
 //	0x85 Error      bridge   call      JSON {code, name, message, stack}                    final
 //	0x86 Event      bridge   call      u8 n, event type (n bytes), JSON data (empty: none)
-//	0x87 Log        bridge   call      JSON {level, message, fields?}; id 0: of no execution
+//	0x87 Log        bridge   call      JSON {level, message, fields?, dropped?: {lines, bytes}}; id 0: of no execution
 //	0x88 Paused     bridge   call      u16 m, meta (m bytes of JSON, 0: none),
 //	                                   JSON array: the arguments to resume with             final
 //	0x89 Refused    bridge   call      JSON {message}: the resume arguments have no JSON form; it goes on
@@ -135,5 +136,5 @@
 // are ready before a tenant needs one, fleet.go the pools of all tenants. js/loader.js loads modules, js/run.js runs
 // a call, js/tail.js is the tail object, js/console.js attributes output. request.go and js/requests.js
 // are what a function asks of the hub, js/inbox.js the events that it has not heard yet, js/flow.js what a
-// generator may yield before somebody has taken it.
+// generator may yield before somebody has taken it. quota.go and js/quota.js are how much may be logged.
 package nodebridge

@@ -192,6 +192,9 @@ func (f *Fleet) Limit(tenant string, l Limits) {
 	}
 	f.mu.Unlock()
 	if ok {
+		for _, b := range p.all() {
+			b.tellBounds()
+		}
 		p.room()
 	}
 }

@@ -16,6 +16,7 @@ const (
 	Ping       Kind = 0x08
 	Response   Kind = 0x09
 	Taken      Kind = 0x0a
+	Bounds     Kind = 0x0b
 	Begin      Kind = 0x10
 	Data       Kind = 0x11
 	Credit     Kind = 0x12

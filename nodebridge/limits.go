@@ -14,6 +14,9 @@ type Limits struct {
 	SoftMemory int64 // from here on another bridge takes its place; 0: most of Memory
 	Processes  int   // a bridge and what it has started; 0: no limit
 	OpenFiles  int   // of each process; 0: the hub's own limit
+
+	LogRate  int   // lines that an execution may log a second; 0: no limit
+	LogBytes int64 // bytes of them; 0: no limit
 }
 
 // limitsOf gives what holds for a tenant.

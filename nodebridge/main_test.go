@@ -222,4 +222,4 @@ func check[T comparable](t testing.TB, what string, got, want T) {
 var kindNames = map[Kind]string{Init: "Init", Load: "Load", Unload: "Unload", Invoke: "Call", Pause: "Pause",
 	Cancel: "Cancel", Send: "Send", Ping: "Ping", Begin: "Begin", Data: "Data", Credit: "Credit", Ready: "Ready",
 	Loaded: "Loaded", LoadFailed: "LoadFailed", Result: "Result", Error: "Error", Event: "Event", Log: "Log",
-	Paused: "Paused", Refused: "Refused", Pong: "Pong", Moving: "Moving", Lost: "Lost", Unstarted: "Unstarted", Response: "Response", Taken: "Taken", Request: "Request"}
+	Paused: "Paused", Refused: "Refused", Pong: "Pong", Moving: "Moving", Lost: "Lost", Unstarted: "Unstarted", Response: "Response", Taken: "Taken", Bounds: "Bounds", Request: "Request"}

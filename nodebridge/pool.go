@@ -150,6 +150,7 @@ func (p *Pool) runBridge(ctx context.Context, died int) (lived time.Duration, st
 	}
 	b := newBridge(p.tenant, &p.fleet.cfg, process, func(stream, line string) { p.fleet.tell(p.tenant, process.pid(), stream, line) })
 	b.restarts, b.freed, b.limits, b.all = died, p.room, p.limits.Load(), &p.inFlight
+	b.bounds = &p.limits
 	var since time.Time
 	err = b.run(ctx, func() {
 		since = time.Now()

@@ -11,17 +11,19 @@ import (
 
 // reading is what the goroutine that reads a bridge has for itself.
 type reading struct {
-	split splitter
-	large incoming
-	each  func(Frame) error // b.frame
-	batch Batch
-	ended []uint32 // ids of calls that ended in this chunk
+	split         splitter
+	large         incoming
+	each          func(Frame) error // b.frame
+	batch         Batch
+	logs, nobodys quota    // of Log frames
+	ended         []uint32 // ids of calls that ended in this chunk
 }
 
 func (r *reading) setup(b *Bridge) {
 	r.split.from = &fromBridge
 	r.large = incoming{from: &fromBridge, max: b.cfg.MaxMessage, grant: b.grant}
 	r.each = b.frame
+	r.logs.times, r.nobodys.times = margin*processShare, margin
 }
 
 // lastWords is how long calls of a dead process wait for what it wrote to stderr. Mostly that is there.
@@ -31,6 +33,7 @@ const lastWords = 100 * time.Millisecond
 // any more, and every call that had no final frame is Lost.
 func (b *Bridge) read() error {
 	err := b.readChunks()
+	b.calm(true)
 	b.p.killGroup()
 	select { // its last words may say why
 	case <-b.said:
@@ -59,6 +62,7 @@ func (b *Bridge) readChunks() error {
 		pipe.release()
 		b.freeEnded()
 		r.batch.Flush()
+		b.calm(false)
 		if err != nil {
 			return err
 		}
@@ -94,6 +98,9 @@ func (b *Bridge) message(f Frame) error {
 		return b.setLoaded(f)
 	case Pong:
 		b.pong(f.ID)
+		return nil
+	}
+	if f.Kind == Log && !b.logs(f) {
 		return nil
 	}
 	if f.Kind == Log && f.ID == 0 {

@@ -41,12 +41,15 @@ type Limits struct {
 	SoftMemory units.Size `json:"softMemory"` // from here on another process takes its place; 0: 80 % of memory
 	Processes  int        `json:"processes"`  // a Node process and what it has started; 0: no limit
 	OpenFiles  int        `json:"openFiles"`  // of each process; 0: the hub's own limit
+
+	LogRate  int        `json:"logRate"`  // lines that an execution may log a second; 0: no limit
+	LogBytes units.Size `json:"logBytes"` // bytes of them; 0: no limit
 }
 
 // DefaultLimits are those of a hub that was not told otherwise.
 func DefaultLimits() Limits {
 	return Limits{MinBridges: 1, MaxBridges: 4, MaxQueue: 10_000, MaxQueueTime: units.Duration(10 * time.Second),
-		Memory: 1 << 30, Processes: 256, OpenFiles: 4096}
+		Memory: 1 << 30, Processes: 256, OpenFiles: 4096, LogRate: 1000, LogBytes: 1 << 20}
 }
 
 // limitBounds says of each limit, by its JSON name, which values it takes.
@@ -69,6 +72,8 @@ var limitBounds = map[string]struct{ least, most float64 }{
 	"softMemory":     {0, 1 << 40},
 	"processes":      {0, 100_000},
 	"openFiles":      {0, 1 << 20},
+	"logRate":        {0, 1_000_000},
+	"logBytes":       {0, 1 << 30},
 	"maxQueueTime":   {float64(time.Millisecond), float64(time.Hour)},
 }
 

@@ -6,12 +6,14 @@ import { enter } from './context.js'
 import { Calls, call, release } from './run.js'
 import { Module, load, unload } from './loader.js'
 import { line } from './execution.js'
+import { Logs } from './quota.js'
 import { hide, merge } from './secrets.js'
 import { describe, told } from './thrown.js'
 
 export class Bridge {
   out
   calls = new Calls()
+  logs = new Logs((id, payload) => id === 0 ? this.out.sendFree(frames.Log, 0, payload) : this.out.sendNow(frames.Log, id, -1, payload))
   at = 0 // when the last call of the chunk returned
   #modules = new SafeMap()
   #splitter = new frames.Splitter(frames.fromHub, (kind, id, b, start, end) => this.#take(kind, id, b, start, end, false))
@@ -71,6 +73,9 @@ export class Bridge {
       case frames.Ping:
         this.out.sendFree(frames.Pong, id, '')
         this.out.flush() // before anything behind it in this chunk runs
+        break
+      case frames.Bounds:
+        this.logs.bounds.set(json(b, start, end))
         break
       case frames.Begin:
         this.#incoming.begin(id, frames.u32(b, start))
@@ -142,12 +147,17 @@ export class Bridge {
   }
 
   // logNobodys logs what nobody can be found for, so it may hold anybody's secrets.
-  logNobodys (level, message) { this.log(level, hide(told(message, []), this.#secrets), '') }
+  logNobodys (level, message) { this.log(level, message, '', undefined, () => ({ message: hide(told(message, []), this.#secrets), fields: '' })) }
 
   // log is for what belongs to no execution in flight; about says where it comes from.
-  log (level, message, fields, about) {
-    if (about !== undefined) fields = fields === '' ? stringify(about) : `${stringify(about).slice(0, -1)},"fields":${fields}}`
-    this.out.sendFree(frames.Log, 0, line(level, message, fields))
+  // clean gives message and fields as they may be shown.
+  log (level, message, fields, about, clean) {
+    this.logs.log(0, undefined, message, fields, () => {
+      const shown = clean()
+      fields = shown.fields
+      if (about !== undefined) fields = fields === '' ? stringify(about) : `${stringify(about).slice(0, -1)},"fields":${fields}}`
+      return line(level, shown.message, fields)
+    })
   }
 }
 

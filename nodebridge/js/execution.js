@@ -3,11 +3,10 @@
 import { freeze, isUint8Array, nextTick, parse, stringify } from './primordials.js'
 import * as frames from './frames.js'
 import { current, enter } from './context.js'
-import { cut, describe, told } from './thrown.js'
+import { cut, describe } from './thrown.js'
 import { Flow } from './flow.js'
 import { Inbox, KEPT, KEPT_TEXT } from './inbox.js'
 import { Requests } from './requests.js'
-import { hide, hideJSON } from './secrets.js'
 import { Bus, PAUSED, local, typeSize } from './tail.js'
 
 export class Execution {
@@ -28,7 +27,7 @@ export class Execution {
 
   // more holds what most executions never need.
   get more () {
-    return this.rare ??= { pause: null, cancel: null, refused: '', inbox: null, requests: null, flow: null, controller: null, info: null, bound: null, asking: null, output: null }
+    return this.rare ??= { pause: null, cancel: null, refused: '', inbox: null, requests: null, flow: null, controller: null, info: null, bound: null, asking: null, output: null, quota: null }
   }
 
   get dirs () { return this.module.dirs }
@@ -73,8 +72,11 @@ export class Execution {
     return this.module.bridge.out.send(kind, this.id, lead, text)
   }
 
-  // #unwritten logs the lines that were begun and not ended.
-  #unwritten () { this.rare?.output?.end() }
+  // #unwritten logs the lines that were begun and not ended, and how many were dropped.
+  #unwritten () {
+    this.rare?.output?.end()
+    this.rare?.quota?.told()
+  }
 
   #answer (sent) {
     if (sent) this.end()
@@ -185,11 +187,16 @@ export class Execution {
 
   // log adds a line to the execution's log. fields is JSON text, '' for none.
   log (level, message, fields = '') {
-    const { bridge, secrets, dirs } = this.module
-    message = hide(told(message, dirs), secrets)
-    fields = hideJSON(fields, secrets)
-    if (this.done) bridge.log(level, message, fields, { execution: this.name, function: this.module.function, version: this.module.version })
-    else bridge.out.sendNow(frames.Log, this.id, -1, line(level, message, fields))
+    const { module } = this
+    const { bridge } = module
+    if (this.done) {
+      bridge.log(level, message, fields, { execution: this.name, function: module.function, version: module.version }, () => module.clean(message, fields))
+      return
+    }
+    bridge.logs.log(this.id, this.more.quota ??= bridge.logs.quota(this.id), message, fields, () => {
+      const shown = module.clean(message, fields)
+      return line(level, shown.message, shown.fields)
+    })
   }
 
   // The hub's frames.

@@ -12,6 +12,7 @@ export const Send = 0x07
 export const Ping = 0x08
 export const Response = 0x09
 export const Taken = 0x0a
+export const Bounds = 0x0b
 export const Begin = 0x10
 export const Data = 0x11
 export const Credit = 0x12
@@ -56,7 +57,7 @@ export class ProtocolError extends globalThis.Error {
 
 // For each half, the kinds that it sends: one more than the bytes a payload has at least.
 export const fromHub = table([[Init, 0], [Load, 0], [Unload, 0], [Call, 8], [Pause, 0], [Cancel, 0], [Send, 9],
-  [Ping, 0], [Response, 6], [Taken, 4], [Begin, 4], [Data, 1], [Credit, 4]])
+  [Ping, 0], [Response, 6], [Taken, 4], [Bounds, 0], [Begin, 4], [Data, 1], [Credit, 4]])
 export const fromBridge = table([[Ready, 0], [Loaded, 0], [LoadFailed, 0], [Result, 1], [Error, 0], [Event, 1],
   [Log, 0], [Paused, 2], [Refused, 0], [Pong, 0], [Request, 5], [Begin, 4], [Data, 1], [Credit, 4]])
 

@@ -52,7 +52,12 @@ export class Module {
 
   // log, throw and fail are for code that runs while the module is loaded, and what it leaves running.
   log (level, message, fields = '') {
-    this.bridge.log(level, hide(told(message, this.dirs), this.secrets), hideJSON(fields, this.secrets), { function: this.function, version: this.version })
+    this.bridge.log(level, message, fields, { function: this.function, version: this.version }, () => this.clean(message, fields))
+  }
+
+  // clean gives what is logged as it may be shown.
+  clean (message, fields) {
+    return { message: hide(told(message, this.dirs), this.secrets), fields: hideJSON(fields, this.secrets) }
   }
 
   throw (thrown) {
