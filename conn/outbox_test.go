@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,6 +90,52 @@ func readFrames(r io.Reader) (texts []string, closed CloseCode, err error) {
 			return texts, CloseCode(binary.BigEndian.Uint16(p)), nil
 		default:
 			return texts, 0, fmt.Errorf("opcode %#x", head[0])
+		}
+	}
+}
+
+// Several events reach a crowd whose batches several cores write at once: whoever writes a connection, its
+// events come in the order in which they were appended, each once.
+func TestACrowdHearsEachEventOnceAndInOrder(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	const connections, publishers, events = 400, 4, 25 // enough connections for a batch to be shared
+	all := make([]*testOutbox, connections)
+	heard := make([][]string, connections)
+	var readers sync.WaitGroup
+	for i := range all {
+		ours, theirs := pair(t)
+		all[i] = newTestOutbox(t, ours, 1<<20)
+		readers.Go(func() { heard[i], _, _ = readFrames(theirs) }) // up to the close; what is missing shows below
+	}
+	var publishing sync.Mutex // as a stream's lock: it makes the order
+	var want []string
+	var senders sync.WaitGroup
+	for range publishers {
+		senders.Go(func() {
+			for range events {
+				var b nodebridge.Batch
+				publishing.Lock()
+				event := strconv.Itoa(len(want))
+				want = append(want, event)
+				for _, o := range all {
+					o.text(&b, []byte(event))
+				}
+				publishing.Unlock()
+				b.Flush()
+			}
+		})
+	}
+	senders.Wait()
+	for _, o := range all {
+		o.mu.Lock()
+		o.finish(closeFrame(CloseNormal))
+		o.mu.Unlock()
+		o.Flush()
+	}
+	readers.Wait()
+	for i, got := range heard {
+		if !slices.Equal(got, want) {
+			t.Fatalf("connection %d heard %v, want 0 to %d", i, got, len(want)-1)
 		}
 	}
 }

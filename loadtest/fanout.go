@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,7 +22,7 @@ import (
 
 // FanOut measures how fast one event reaches many subscribers: on livefn, on the centrifuge library, and
 // on a loop that writes a ready WebSocket frame to one socket after the other, which is as little as a
-// server can do. Rounds are interleaved as in a Comparison.
+// server can do: one loop, and one on each core that shares the sockets. Rounds are interleaved as in a Comparison.
 type FanOut struct {
 	Livefn      string        // the livefn program, which is also the loop
 	Node        string        // node, for the hub
@@ -41,6 +43,7 @@ var fanOutEvent = json.RawMessage(`{"mark":"` + mark + `","n":1234567,"text":"` 
 const (
 	fanOutStream   = "load.fanout"
 	peerLoop       = "raw-write loop"
+	peerLoops      = "one on each core"
 	peerCentrifuge = "centrifuge"
 )
 
@@ -73,6 +76,7 @@ func (f FanOut) Run(ctx context.Context) (*Figures, error) {
 	}
 	defer os.RemoveAll(dir)
 	loop := &peer{name: peerLoop, process: process{args: []string{f.Livefn, "load", "peer", "loop"}}}
+	loops := &peer{name: peerLoops, process: process{args: []string{f.Livefn, "load", "peer", "loop", "--shards", strconv.Itoa(runtime.GOMAXPROCS(0))}}}
 	other := &peer{name: peerCentrifuge}
 	if program, err := buildCentrifuge(ctx, f.Cache, f.Log); err != nil {
 		other.err = err
@@ -80,7 +84,7 @@ func (f FanOut) Run(ctx context.Context) (*Figures, error) {
 		other.process = process{args: []string{program}}
 	}
 	hub := (&Comparison{Livefn: f.Livefn, Node: f.Node, Npm: "npm"}).hub(dir)
-	peers := []*peer{loop, other, hub}
+	peers := []*peer{loop, loops, other, hub}
 	alive, stop := context.WithCancel(ctx)
 	var processes errgroup.Group
 	defer func() {
@@ -193,7 +197,7 @@ func (p *peer) publisher(batch int) func(context.Context) error {
 // subscribe is what a client of the peer says first, and what the last answer to it holds.
 func (p *peer) subscribe() (path string, says []string, answer string) {
 	switch p.name {
-	case peerLoop:
+	case peerLoop, peerLoops:
 		return "/ws", nil, ""
 	case peerCentrifuge:
 		return "/ws", []string{`{"id":1,"connect":{}}`, `{"id":2,"subscribe":{"channel":"load"}}`}, `"id":2`

@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -33,6 +34,13 @@ func TestTheAudienceCountsMarksThatAreCutInTwo(t *testing.T) {
 
 // The loop is the measure of the others: it must deliver everything, to everybody.
 func TestTheLoopReachesEverySubscriber(t *testing.T) {
+	for _, shards := range []int{1, 3} {
+		t.Run(fmt.Sprintf("shards=%d", shards), func(t *testing.T) { reachesEverySubscriber(t, shards) })
+	}
+}
+
+func reachesEverySubscriber(t *testing.T, shards int) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	ready := make(chan string, 1)
@@ -42,7 +50,7 @@ func TestTheLoopReachesEverySubscriber(t *testing.T) {
 		_, _ = io.Copy(out, r) // ends with w
 	}()
 	go func() {
-		done <- Loop(ctx, w)
+		done <- Loop(ctx, w, shards)
 		_ = w.Close()
 	}()
 	p := &peer{name: peerLoop, url: <-ready, key: "x"}

@@ -12,16 +12,21 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Loop is the peer that fan-out is measured against: it writes a ready frame to one socket after the
-// other. It runs in a process of its own, until ctx ends.
-func Loop(ctx context.Context, out io.Writer) error {
+// other. With several shards, each has its part of the sockets and a goroutine for a publish. It runs in a
+// process of its own, until ctx ends.
+func Loop(ctx context.Context, out io.Writer, shards int) error {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	l := &loop{conns: map[net.Conn]struct{}{}}
+	l := &loop{shards: make([]shard, max(1, shards))}
+	for i := range l.shards {
+		l.shards[i].conns = map[net.Conn]struct{}{}
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ws", l.join)
 	mux.HandleFunc("POST /publish", l.publish)
@@ -38,6 +43,11 @@ func Loop(ctx context.Context, out io.Writer) error {
 }
 
 type loop struct {
+	joined atomic.Uint64
+	shards []shard
+}
+
+type shard struct {
 	mu    sync.Mutex // guards conns, and makes publishes one at a time
 	conns map[net.Conn]struct{}
 }
@@ -49,20 +59,21 @@ func (l *loop) join(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	l.mu.Lock() // whoever has read the answer gets what is published next
+	part := &l.shards[l.joined.Add(1)%uint64(len(l.shards))]
+	part.mu.Lock() // whoever has read the answer gets what is published next
 	_, _ = fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 		base64.StdEncoding.EncodeToString(sum[:])) // the client sees an error
-	l.conns[c] = struct{}{}
-	l.mu.Unlock()
-	go l.leave(c, rw.Reader)
+	part.conns[c] = struct{}{}
+	part.mu.Unlock()
+	go part.leave(c, rw.Reader)
 }
 
 // leave waits for the client to go.
-func (l *loop) leave(c net.Conn, r *bufio.Reader) {
+func (s *shard) leave(c net.Conn, r *bufio.Reader) {
 	_, _ = io.Copy(io.Discard, r) // until it ends
-	l.mu.Lock()
-	delete(l.conns, c)
-	l.mu.Unlock()
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
 	_ = c.Close()
 }
 
@@ -75,9 +86,18 @@ func (l *loop) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	frames := []byte(strings.Repeat(string(textFrame(event)), n))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for c := range l.conns {
+	var others sync.WaitGroup
+	for i := range l.shards[1:] {
+		others.Go(func() { l.shards[1+i].write(frames) })
+	}
+	l.shards[0].write(frames)
+	others.Wait()
+}
+
+func (s *shard) write(frames []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
 		if _, err := c.Write(frames); err != nil {
 			_ = c.Close() // leave takes it out
 		}

@@ -19,28 +19,6 @@ type Receiver interface {
 	Receive(f Frame, b *Batch)
 }
 
-// Flusher is something that collects output while a chunk of frames is handled and writes it once
-// at the chunk's end.
-type Flusher interface{ Flush() }
-
-// Batch collects the flushers that one chunk of frames touched. Its zero value is ready.
-type Batch struct{ list []Flusher }
-
-// Add has f.Flush called at the end of the chunk. The caller sees to it that f is added once a chunk.
-func (b *Batch) Add(f Flusher) { b.list = append(b.list, f) }
-
-// Len gives the number of flushers that were added.
-func (b *Batch) Len() int { return len(b.list) }
-
-// Flush calls every flusher that was added, and forgets them.
-func (b *Batch) Flush() {
-	for i, f := range b.list {
-		f.Flush()
-		b.list[i] = nil
-	}
-	b.list = b.list[:0]
-}
-
 // Carrier takes frames to the process that runs a call. Bridge is one; tests of package hub have another.
 type Carrier interface {
 	// Carry appends a frame of an accepted call to what goes to the process; it copies payload and

@@ -289,6 +289,10 @@ type loadEchoCmd struct{}
 
 func (*loadEchoCmd) Run(ctx context.Context, out io.Writer) error { return loadtest.Echo(ctx, out) }
 
-type loadLoopCmd struct{}
+type loadLoopCmd struct {
+	Shards int `help:"Goroutines that share the sockets." default:"1"`
+}
 
-func (*loadLoopCmd) Run(ctx context.Context, out io.Writer) error { return loadtest.Loop(ctx, out) }
+func (c *loadLoopCmd) Run(ctx context.Context, out io.Writer) error {
+	return loadtest.Loop(ctx, out, c.Shards)
+}
