@@ -102,6 +102,8 @@ export interface CallOptions {
   priority?: number
 }
 
+/** A function's latest version, a version or an alias: 'add', 'add@3', 'add@prod'. */
+type Named<N extends string> = N | `${N}@${string}`
 /** The arguments that a caller gives: those of the function, without the hub at their end. */
 type Args<T> = T extends (...args: infer A) => any ? WithoutHub<A> : never
 type WithoutHub<A extends readonly any[]> =
@@ -116,9 +118,9 @@ export interface Client<F extends Functions<F> = Functions> {
   /** Resolves once signed in for the first time; rejects with unauthorized, or connection_failed after the timeout. Nobody has to wait for it. */
   readonly ready: Promise<void>
   /** Calls a function and waits for its result. Rejects with connection_lost if the connection drops meanwhile, unless it has a key. */
-  invoke<N extends keyof F & string>(name: N, ...args: Args<F[N]>): Promise<Result<F[N]>>
+  invoke<N extends keyof F & string>(name: Named<N>, ...args: Args<F[N]>): Promise<Result<F[N]>>
   /** Starts a durable execution; once it resolves, the execution survives crashes. */
-  start<N extends keyof F & string>(name: N, ...args: Args<F[N]>): Promise<Run<Result<F[N]>>>
+  start<N extends keyof F & string>(name: Named<N>, ...args: Args<F[N]>): Promise<Run<Result<F[N]>>>
   /** The same connection; its calls carry these options. */
   with(options: CallOptions): Client<F>
   get(id: string): Promise<Execution>

@@ -41,8 +41,28 @@ export async function typed () {
   const { imported } = await run.result({ signal: AbortSignal.timeout(1000) })
   is<typeof imported, number>(true)
 
+  const byAlias = await hub.invoke('add@prod', 1, 2)
+  is<typeof byAlias, number>(true)
+  const byVersion = await hub.with({ timeout: '1s' }).invoke('count@3', 3)
+  is<typeof byVersion, { counted: number }>(true)
+  const canary = await hub.start('importRows@canary', [{ id: 1, name: 'a' }], 0)
+  is<typeof canary, Run<{ imported: number }>>(true)
+  const either = await hub.invoke(Math.random() < 0.5 ? 'add' : 'add@2', 1, 2)
+  is<typeof either, number>(true)
+  const n: number = 2
+  const computed = await hub.invoke(`add@${n}`, 1, 2)
+  is<typeof computed, number>(true)
+
   // @ts-expect-error no such function
   await hub.invoke('ad', 1, 2)
+  // @ts-expect-error no such function, whatever the alias
+  await hub.invoke('ad@prod', 1, 2)
+  // @ts-expect-error an alias's function takes what the function takes
+  await hub.invoke('add@prod', 1, '2')
+  // @ts-expect-error an argument is missing
+  await hub.start('add@3', 1)
+  // @ts-expect-error the function comes first
+  await hub.invoke('@prod', 1, 2)
   // @ts-expect-error an argument of the wrong type
   await hub.invoke('add', 1, '2')
   // @ts-expect-error an argument is missing
@@ -70,6 +90,11 @@ export async function untyped () {
   const hub: Client = connect()
   const whatever = await hub.invoke('add', 1, '2', {})
   is<typeof whatever, any>(true)
+  const name: string = 'add'
+  is<Awaited<ReturnType<typeof hub.invoke>>, any>(true)
+  await hub.invoke(name, 1, 2)
+  await hub.invoke('add@prod', 1, 2)
+  await hub.start('add@3', 1, 2)
   const off: () => void = hub.on('status', (status, error) => {
     if (status === 'reconnecting') console.log(error?.message)
     // @ts-expect-error no such status
