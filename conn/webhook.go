@@ -29,8 +29,15 @@ type webhook struct {
 // errNotPublic is the answer wherever there is no public function: it does not tell what there is.
 var errNotPublic = fault.New(fault.NotFound, "There is no public function at this address.")
 
+// sandbox gives pages that a function answers with an origin of their own (CSP 3, 6.3.2: no allow-same-origin). They
+// come from the hub's address, as the dashboard does: without it, they would have its storage, and could act as it.
+const sandbox = "sandbox allow-scripts allow-forms allow-modals allow-popups allow-popups-to-escape-sandbox " +
+	"allow-downloads allow-top-navigation-by-user-activation"
+
 // webhook calls a public function with the request as its one argument. Nobody signs in.
 func (s *Server) webhook(ctx *fasthttp.RequestCtx, args []string) error {
+	ctx.Response.Header.Set(fasthttp.HeaderContentSecurityPolicy, sandbox)
+	ctx.Response.Header.Set(fasthttp.HeaderXContentTypeOptions, "nosniff")
 	name := args[1]
 	t, err := s.tenants.Tenant(args[0])
 	if err != nil {
@@ -153,11 +160,12 @@ func add(m map[string]any, name, value string) {
 	}
 }
 
-// notTheFunctions are headers that belong to the connection (RFC 9110, section 7.6.1) or to the message's
-// length, which a function must not make up.
+// notTheFunctions are headers that belong to the connection (RFC 9110, section 7.6.1), to the message's length, which a
+// function must not make up, or to the hub's origin, which it shares with the dashboard.
 var notTheFunctions = map[string]bool{
 	"connection": true, "keep-alive": true, "proxy-authenticate": true, "proxy-connection": true, "te": true, "trailer": true,
 	"transfer-encoding": true, "upgrade": true, "content-length": true, "date": true, "server": true, "livefn-execution": true,
+	"service-worker-allowed": true, "x-content-type-options": true,
 }
 
 // shapeAnswer makes the response of a result {status, headers, body}; any other result stays as it is.
@@ -192,7 +200,8 @@ func shapeAnswer(r *fasthttp.Response) {
 			continue
 		}
 		for i, v := range values {
-			if v = headerValue(v); i == 0 {
+			replace := i == 0 && !strings.EqualFold(name, fasthttp.HeaderContentSecurityPolicy) // of policies all hold
+			if v = headerValue(v); replace {
 				r.Header.Set(name, v)
 			} else {
 				r.Header.Add(name, v)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/valyala/fasthttp"
@@ -48,6 +50,40 @@ func TestAPublicFunctionGetsTheRequest(t *testing.T) {
 	}
 	equal(t, "asynchronous", f.request("POST", "/t/acme/echo", "1", "Prefer: respond-async").status, 202)
 	equal(t, "its methods", f.request("OPTIONS", "/t/acme/echo", "").status, 405)
+}
+
+// What a tenant's function answers with comes from the dashboard's address: a page of it must not have its origin.
+func TestPagesOfFunctionsHaveNotTheOriginOfTheHub(t *testing.T) {
+	f := open(t, Config{})
+	for _, name := range []string{"echo", "boom"} {
+		equal(t, "publish", f.request("PUT", "/v1/functions/"+name, `{"source":"module.exports = 2","settings":{"public":true}}`).status, 201)
+	}
+	for path, prefer := range map[string]string{"/t/acme/echo": "", "/t/acme/echo/": "respond-async", "/t/acme/boom": "", "/t/acme/none": ""} {
+		h := f.request("GET", path, "", "Prefer: "+prefer).header
+		if csp := h.Values("Content-Security-Policy"); len(csp) != 1 || csp[0] != sandbox || h.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %v", path, h)
+		}
+	}
+	if strings.Contains(sandbox, "allow-same-origin") {
+		t.Error(sandbox)
+	}
+	var r fasthttp.Response
+	r.Header.Set("Content-Security-Policy", sandbox)
+	r.Header.Set("X-Content-Type-Options", "nosniff")
+	r.Header.SetContentType("application/json")
+	r.SetBodyString(`{"headers":{"content-type":"text/html","content-SECURITY-policy":["default-src 'self'","sandbox allow-same-origin"],` +
+		`"Service-worker-allowed":"/","x-content-type-options":"sniff"},"body":"<p>"}`)
+	shapeAnswer(&r)
+	var policies []string
+	for _, v := range r.Header.PeekAll("Content-Security-Policy") {
+		policies = append(policies, string(v))
+	}
+	if !slices.Equal(policies, []string{sandbox, "default-src 'self'", "sandbox allow-same-origin"}) { // a browser holds a page to each
+		t.Errorf("%q", policies)
+	}
+	if string(r.Header.ContentType()) != "text/html" || r.Header.Peek("Service-Worker-Allowed") != nil || string(r.Header.Peek("X-Content-Type-Options")) != "nosniff" {
+		t.Error(r.Header.String())
+	}
 }
 
 func TestAFunctionShapesItsAnswerAndNotTheConnection(t *testing.T) {
