@@ -68,7 +68,9 @@ func TestAReferenceIsUnderstoodWhereverAFunctionIsNamed(t *testing.T) {
 		return fmt.Sprint(x.Version)
 	}
 	for ref, want := range map[string]string{"version": "3", "version@1": "1", "version@prod": "2", "version%40prod": "2", "version@latest": "3"} {
-		equal(t, ref+" called", f.request("POST", "/v1/invoke/"+ref, "").body, want)
+		called := f.request("POST", "/v1/invoke/"+ref, "")
+		equal(t, ref+" called", called.body, want)
+		equal(t, ref+" says its version", called.header.Get("Livefn-Version"), want)
 		started := f.request("POST", "/v1/invoke/"+ref+"?async=1", "")
 		equal(t, ref+" started", versionOf(started.header.Get("Livefn-Execution")), want)
 		equal(t, ref+" as a webhook", f.request("POST", "/t/acme/"+ref, "").body, want)

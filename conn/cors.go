@@ -15,7 +15,7 @@ const (
 	corsMethods = "GET, POST, PUT, DELETE"
 	corsHeaders = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Livefn-Tenant, Prefer, Traceparent, " +
 		"ce-specversion, ce-id, ce-source, ce-type, ce-subject, ce-time, ce-dataschema"
-	corsExpose = "Livefn-Execution, Location, Retry-After"
+	corsExpose = "Livefn-Execution, Livefn-Version, Location, Retry-After"
 	corsAge    = "600" // seconds for which a browser need not ask again
 )
 

@@ -33,6 +33,7 @@ func TestInvokeAnswersWithTheResultInItsEncoding(t *testing.T) {
 		r := f.request("POST", "/v1/invoke/"+c.path, c.body, "Content-Type: "+c.contentType)
 		equal(t, c.name, fmt.Sprint(r.status, r.body, r.header.Get("Content-Type")), fmt.Sprint(c.status, c.want, c.wantType))
 		equal(t, c.name+": length of the id", len(r.header.Get("Livefn-Execution")), 26)
+		equal(t, c.name+": version", r.header.Get("Livefn-Version"), "1")
 	}
 }
 
@@ -47,6 +48,7 @@ func TestWhatAFunctionThrewIsAProblemDocument(t *testing.T) {
 	equal(t, "name", p["name"], "TypeError")
 	equal(t, "stack", p["stack"], "TypeError: no luck\n at index.js:1")
 	equal(t, "execution", p["execution"], r.header.Get("Livefn-Execution"))
+	equal(t, "version", r.header.Get("Livefn-Version"), "1")
 }
 
 func TestRequestsThatCannotBeDoneSayWhy(t *testing.T) {

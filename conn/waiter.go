@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 const (
 	headerExecution = "Livefn-Execution"
+	headerVersion   = "Livefn-Version"
 	executionsPath  = "/v1/executions/"
 )
 
@@ -27,6 +29,7 @@ type waiter struct {
 	done  chan struct{} // has room for the one token of the answer
 
 	execution string
+	version   int // of the function
 	failure   *hub.Failure
 	paused    bool
 	fault     *fault.Fault // of abort
@@ -45,7 +48,7 @@ func (w *waiter) Reply(a *hub.Answer, _ *nodebridge.Batch) bool {
 	if !w.state.CompareAndSwap(waiterWaiting, waiterAnswered) {
 		return true
 	}
-	w.execution = a.Execution
+	w.execution, w.version = a.Execution, a.Version
 	switch a.State {
 	case hub.Succeeded:
 		setResult(&w.ctx.Response, a)
@@ -85,9 +88,16 @@ func (w *waiter) finish(s *Server) {
 	default:
 		ctx.Response.Header.SetCanonical(headerExecutionBytes, w.executionBytes())
 	}
+	if w.fault == nil {
+		var digits [20]byte
+		ctx.Response.Header.SetCanonical(headerVersionBytes, strconv.AppendInt(digits[:0], int64(w.version), 10))
+	}
 }
 
-var headerExecutionBytes = []byte(headerExecution)
+var (
+	headerExecutionBytes = []byte(headerExecution)
+	headerVersionBytes   = []byte(headerVersion)
+)
 
 // executionBytes gives the execution's id without a copy.
 func (w *waiter) executionBytes() []byte {
@@ -160,7 +170,7 @@ func (l *waiters) put(w *waiter) {
 		return
 	}
 	w.state.Store(waiterIdle)
-	w.req, w.ctx, w.execution, w.failure, w.paused = hub.Request{}, nil, "", nil, false
+	w.req, w.ctx, w.execution, w.version, w.failure, w.paused = hub.Request{}, nil, "", 0, nil, false
 	l.free = append(l.free, w)
 }
 

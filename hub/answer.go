@@ -36,6 +36,7 @@ func (req *Request) encoding() nodebridge.Encoding {
 // Answer is how an execution ended, or that it paused. Result is borrowed.
 type Answer struct {
 	Execution string
+	Version   int   // of the function, that gave the answer
 	State     State // Succeeded, Failed, Cancelled or Paused
 	Encoding  nodebridge.Encoding
 	Result    []byte

@@ -117,7 +117,7 @@ func (x *Execution) cutOff(d *Drained) {
 	x.mu.Unlock()
 	f.Message = "The hub was stopped before the execution ended; it goes on when the hub is back."
 	var b nodebridge.Batch
-	answer := Answer{Execution: x.rec.ID, State: Failed, Failure: f}
+	answer := Answer{Execution: x.rec.ID, Version: x.rec.Version, State: Failed, Failure: f}
 	for _, to := range repliers {
 		to.Reply(&answer, &b)
 	}

@@ -286,7 +286,7 @@ func (x *Execution) tell(r *Record, repliers []Replier) {
 }
 
 func answerOf(r *Record) Answer {
-	a := Answer{Execution: r.ID, State: r.State, Failure: r.Failure}
+	a := Answer{Execution: r.ID, Version: r.Version, State: r.State, Failure: r.Failure}
 	if r.Result != nil {
 		a.Encoding, a.Result = r.Result.Encoding, r.Result.Data
 	}
@@ -304,7 +304,7 @@ func (x *Execution) commitFailed(r *Record, err error) {
 		repliers = nil // they have it from start
 	}
 	x.mu.Unlock()
-	answer := Answer{Execution: r.ID, State: Failed, Failure: &Failure{
+	answer := Answer{Execution: r.ID, Version: r.Version, State: Failed, Failure: &Failure{
 		Code: fault.StorageUnavailable, Message: "The hub could not write the execution's state to its store.",
 	}}
 	for _, to := range repliers {

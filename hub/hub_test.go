@@ -40,7 +40,7 @@ func TestACallIsAnsweredAndForgotten(t *testing.T) {
 		t.Errorf("while it runs it shows %v, want %v", got, want)
 	}
 	r.result(`3`)
-	if a, want := to.wait(t), (Answer{Execution: x.ID(), State: Succeeded, Result: []byte("3")}); !reflect.DeepEqual(a, want) {
+	if a, want := to.wait(t), (Answer{Execution: x.ID(), Version: 1, State: Succeeded, Result: []byte("3")}); !reflect.DeepEqual(a, want) {
 		t.Errorf("answer %+v, want %+v", a, want)
 	}
 	_, err = w.hub.Execution(w.owner, x.ID())

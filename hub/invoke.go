@@ -230,7 +230,7 @@ func (x *Execution) resultLocked(p []byte, b *nodebridge.Batch) (after func()) {
 	x.callOverLocked(EventSucceeded, b)
 	x.t.live.Delete(x.rec.ID)
 	x.overOn(x.rec.Function, x.rec.Version)
-	x.answer = Answer{Execution: x.rec.ID, State: Succeeded, Encoding: enc, Result: body}
+	x.answer = Answer{Execution: x.rec.ID, Version: x.rec.Version, State: Succeeded, Encoding: enc, Result: body}
 	for _, to := range x.repliers {
 		to.Reply(&x.answer, b)
 	}
@@ -283,7 +283,7 @@ func (x *Execution) endLocked(st step, eventType string) (end func()) {
 	return func() {
 		x.t.live.Delete(x.rec.ID)
 		x.overOn(x.rec.Function, x.rec.Version)
-		answer := Answer{Execution: x.rec.ID, State: x.rec.State, Failure: x.rec.Failure}
+		answer := Answer{Execution: x.rec.ID, Version: x.rec.Version, State: x.rec.State, Failure: x.rec.Failure}
 		for _, to := range repliers {
 			to.Reply(&answer, &b)
 		}

@@ -69,11 +69,12 @@ func (h *Hub) tellUndecided() {
 		for id, x := range t.live.Range {
 			x.mu.Lock()
 			var repliers []Replier
+			version := x.rec.Version
 			if shown := x.shown.Load(); x.durable && (x.rec.State.Ended() || x.rec.State == Paused) && (shown == nil || shown.State != x.rec.State) {
 				repliers, x.repliers = x.repliers, nil
 			}
 			x.mu.Unlock()
-			answer := Answer{Execution: id, State: Failed, Failure: &Failure{Code: f.Code, Message: f.Detail}}
+			answer := Answer{Execution: id, Version: version, State: Failed, Failure: &Failure{Code: f.Code, Message: f.Detail}}
 			for _, to := range repliers {
 				to.Reply(&answer, &b)
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,8 +51,8 @@ func TestPublishingManyTimesUnderLoadLosesNothingAndMixesNothing(t *testing.T) {
 						least := ready.Load()
 						res := h.http().raw("POST", "/v1/invoke/"+name, strings.NewReader(""))
 						var a struct{ Built, Version, RSS int64 }
-						if err := json.Unmarshal(res.body, &a); err != nil || res.status != http.StatusOK || a.Built != a.Version || a.Version < least {
-							t.Errorf("with version %d ready: %d %s", least, res.status, res.body)
+						if err := json.Unmarshal(res.body, &a); err != nil || res.status != http.StatusOK || a.Built != a.Version || a.Version < least || res.header.Get("Livefn-Version") != strconv.FormatInt(a.Version, 10) {
+							t.Errorf("with version %d ready: %d %q %s", least, res.status, res.header.Get("Livefn-Version"), res.body)
 							return
 						}
 						answered.Add(1)
