@@ -79,6 +79,12 @@ func (a *Alias) pick(key string) *Version {
 	return a.versions[i]
 }
 
+// reaches reports whether calls of the alias may come to v: a weight of 0 sends none.
+func (a *Alias) reaches(v *Version) bool {
+	i := slices.Index(a.versions, v)
+	return i >= 0 && (len(a.versions) == 1 || a.Targets[i].Weight > 0)
+}
+
 // shownTargets is how users write targets: {"version": 3}, or {"weights": {"3": 90, "4": 10}}.
 type shownTargets struct {
 	Version int            `json:"version,omitempty"`

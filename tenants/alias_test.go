@@ -167,3 +167,23 @@ func TestWrongAliasesAreRefusedWithTheField(t *testing.T) {
 	wantFault(t, err, fault.Conflict)
 	wantFault(t, r.DeleteAlias(bg, tn, "f", "nope"), fault.NotFound)
 }
+
+// A weight of 0 sends no calls, so what came before has to move as if the version were not among the targets.
+func TestAWeightOfNothingKeepsNothing(t *testing.T) {
+	r, _ := openRegistry(t, t.TempDir(), Config{})
+	tn := acme(t, r)
+	publishN(t, r, tn, 2)
+	if _, _, err := r.SetAlias(bg, tn, "f", "prod", []Target{{1, 0}, {2, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	fn, err := tn.Function("f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if later := fn.Later(fn.Version(1), "prod", "k"); later != fn.Version(2) {
+		t.Errorf("what is on version 1 goes to %+v", later)
+	}
+	if later := fn.Later(fn.Version(2), "prod", "k"); later != nil {
+		t.Errorf("what is on version 2 goes to %+v", later)
+	}
+}

@@ -73,7 +73,7 @@ func (fn *Function) Later(v *Version, via, key string) *Version {
 	case ViaVersion:
 	default:
 		a := fn.aliases[via]
-		if a == nil || slices.Contains(a.versions, v) {
+		if a == nil || a.reaches(v) {
 			return nil
 		}
 		if next := a.pick(key); next != nil && next.State == Ready {
