@@ -102,11 +102,12 @@ func (t *tenant) uses(fn string) (map[int]*use, error) {
 		_, id := executionOfKey(k)
 		switch {
 		case seen[id]:
-		case again:
+		case again && version > 0:
 			on(version).add(Failed)
-		case !ended && version > 0 && read >= usesRead:
+		case ended && version > 0:
+		case version > 0 && read >= usesRead:
 			on(version).add(Paused) // almost certainly: it is not in memory
-		case !ended:
+		default: // also what ended in the first formats: on which version, and whether it failed, its record says
 			read++
 			r, err := t.look(id)
 			if fault.Is(err, fault.NotFound) {

@@ -117,6 +117,26 @@ func TestVersionsOfOlderRecordsAreFound(t *testing.T) {
 	w.says(w.deleteVersion(1, 0), "1 paused")
 }
 
+// Those of what ended in the first formats say neither the version nor whether it failed: it may be tried again.
+func TestVersionsOfOlderFailuresAreNeeded(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{KeepEnded: time.Hour})
+	v, run := w.start("[1]")
+	run.fail("no")
+	w.await(v.ID())
+	w.publishNext(2)
+	w = w.restart() // nothing of it is in memory
+	if err := w.store.Commit(context.Background(), store.Op{Key: functionKey("acme", "f", v.ID()), Value: []byte{indexEnded}}); err != nil {
+		t.Fatal(err)
+	}
+	fn, err := w.owner.Function("f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if needed, err := w.hub.Needed(fn); err != nil || !needed[1] {
+		t.Errorf("needed are %v, %v", needed, err)
+	}
+}
+
 func TestADrainWaitsForWhatRuns(t *testing.T) {
 	w := newWorld(t, t.TempDir(), Config{})
 	_, parent := w.start("[1]")
