@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 )
 
 // member gives a member of a JSON object by its path.
@@ -126,7 +127,7 @@ func TestSocketsSeeWhoIsSubscribed(t *testing.T) {
 // One who does not read is closed with 4008 after a bounded number of bytes; one who reads gets everything,
 // and one who wants the latest alone gets the last.
 func TestASubscriberThatDoesNotReadIsClosedAndOthersAreNot(t *testing.T) {
-	f := open(t, Config{OutboxBytes: 256 << 10})
+	f := open(t, Config{OutboxBytes: 256 << 10, CloseWithin: time.Minute}) // it reads its close when the others have all
 	lazy, eager, latest := f.socket(), f.socket(), f.socket()
 	lazy.ask(`{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"stream":"big"}}`)
 	eager.ask(`{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"stream":"big"}}`)

@@ -19,15 +19,14 @@ type Calmer interface {
 	Calm(ctx context.Context) error // blocks until it is not busy, or gives the error that ends the subscription
 }
 
-// maxWaiting is the number of keys of which an event may wait.
-const maxWaiting = 10_000
-
-// conflater lets the events of a subscription whose subscriber is busy wait, the newest of each key alone.
+// conflater lets the events of a subscription whose subscriber is busy wait, the newest of each key alone. When
+// they are more than MaxLatest or MaxLatestBytes, all are delivered, as if there were no conflation.
 // What it delivers is in order, so that positions rise. The subscription's lock guards it.
 type conflater struct {
 	by      []string // tokens of the JSON pointer into an event's data; none: stream and type are the key
 	waiting list.List
 	byKey   map[string]*list.Element
+	size    int  // bytes that wait, with their keys
 	pumping bool // a goroutine delivers what waits
 }
 
@@ -58,18 +57,17 @@ func (c *conflater) take(sub *Subscription, evs []*Event, b *nodebridge.Batch) b
 	if !ok || !c.pumping && !to.Busy() {
 		return false
 	}
-	if len(c.byKey) > maxWaiting { // conflation does not help: the subscriber's own bound decides
-		sub.to.Deliver(sub, c.next(math.MaxInt), b)
-		return false
-	}
 	for _, ev := range evs {
 		key := c.key(ev)
 		if e := c.byKey[key]; e != nil {
-			c.waiting.Remove(e)
+			c.remove(e)
 		}
 		c.byKey[key] = c.waiting.PushBack(waitingEvent{key, ev})
+		c.size += len(key) + ev.size()
 	}
-	if !c.pumping {
+	if cfg := &sub.t.hub.cfg; len(c.byKey) > cfg.MaxLatest || c.size > cfg.MaxLatestBytes {
+		sub.to.Deliver(sub, c.next(math.MaxInt), b) // conflation does not help: the subscriber's own bound decides
+	} else if !c.pumping {
 		c.pumping = true
 		sub.t.hub.spawn(func(ctx context.Context) { c.pump(ctx, sub, to) })
 	}
@@ -98,11 +96,17 @@ func (c *conflater) pump(ctx context.Context, sub *Subscription, to Calmer) {
 // next takes events that wait, oldest first.
 func (c *conflater) next(size int) (evs []*Event) {
 	for e := c.waiting.Front(); e != nil && size > 0; e = c.waiting.Front() {
-		w := c.waiting.Remove(e).(waitingEvent)
-		delete(c.byKey, w.key)
+		w := c.remove(e)
 		evs, size = append(evs, w.ev), size-w.ev.size()
 	}
 	return evs
+}
+
+func (c *conflater) remove(e *list.Element) waitingEvent {
+	w := c.waiting.Remove(e).(waitingEvent)
+	delete(c.byKey, w.key)
+	c.size -= len(w.key) + w.ev.size()
+	return w
 }
 
 // key gives what an event's newer one replaces it by.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -134,4 +135,82 @@ func TestPresenceSaysWhoIsSubscribedAndWhoComesAndGoes(t *testing.T) {
 	<-watch.ended
 	got, _ = w.hub.Presence(w.owner, "chat.1")
 	equal(t, "after the end", got.Total, 0)
+}
+
+// A crowd is counted, but neither listed whole nor told of each other; when it is small again, it is.
+func TestBeyondMaxPresenceOnesComingAndGoingIsNotTold(t *testing.T) {
+	const most = 3
+	w := newWorld(t, t.TempDir(), Config{MaxPresence: most})
+	join := func(connection string) (*Subscription, *present) {
+		t.Helper()
+		to := &present{newWatcher(), make(chan string, 16)}
+		sub, err := w.hub.SubscribeTo(w.owner, Interest{Pattern: "chat.*", Member: &Member{Connection: connection}, Presence: true}, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sub, to
+	}
+	_, a := join("a")
+	crowd := map[string]*Subscription{}
+	for _, connection := range []string{"b", "c", "d", "e"} {
+		crowd[connection], _ = join(connection)
+	}
+	got, err := w.hub.Presence(w.owner, "chat.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "who", got, Presence{"chat.*", 5, []Member{{Connection: "a"}, {Connection: "b"}, {Connection: "c"}}})
+	for _, connection := range []string{"b", "e", "d"} {
+		crowd[connection].Close()
+	}
+	var told []string
+	for range 4 {
+		told = append(told, <-a.changes)
+	}
+	equal(t, "told", told, []string{"true b 2", "true c 3", "false e 3", "false d 2"})
+	equal(t, "more", len(a.changes), 0)
+	got, _ = w.hub.Presence(w.owner, "chat.*")
+	equal(t, "who is left", got, Presence{"chat.*", 2, []Member{{Connection: "a"}, {Connection: "c"}}})
+}
+
+// More keys or bytes than may wait are delivered though the subscriber is busy, in order and none missing: its own
+// bound decides then. What comes after waits again.
+func TestBeyondMaxLatestAllThatWaitIsDelivered(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"keys":  {MaxLatest: 3},
+		"bytes": {MaxLatestBytes: 4 << 10}, // three events of a KiB, and one that is too many
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, t.TempDir(), cfg)
+			to := &slow{watcher: newWatcher(), calm: make(chan struct{}), busy: true}
+			sub, err := w.hub.SubscribeTo(w.owner, Interest{Pattern: "prices.*", Latest: true, LatestBy: "/id"}, to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			publish := func(id int) {
+				t.Helper()
+				data := fmt.Sprintf(`{"id":%d,"is":%q}`, id, strings.Repeat("x", 1<<10))
+				if _, err := w.hub.Publish(context.Background(), w.owner, "prices.eu", "t", json.RawMessage(data)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, id := range []int{1, 2, 3, 1, 3, 1} {
+				publish(id)
+			}
+			equal(t, "while they may wait", len(to.got), 0)
+			publish(4)
+			var got []uint64
+			for len(to.got) > 0 {
+				got = append(got, (<-to.got).Offset)
+			}
+			equal(t, "beyond", got, []uint64{2, 5, 6, 7})
+			publish(5)
+			publish(5)
+			equal(t, "what comes after", len(to.got), 0)
+			close(to.calm)
+			equal(t, "calm", (<-to.got).Offset, uint64(9))
+			sub.Close()
+			equal(t, "nothing else", len(to.got), 0)
+		})
+	}
 }

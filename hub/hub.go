@@ -40,6 +40,9 @@ type Config struct {
 	RetryOverload      time.Duration // pause before a durable execution that found no room tries again: 100 ms
 	MaxStreams         int           // streams of its own that one tenant may have at once: 100,000
 	MaxHistory         int           // bytes of events of its own streams that one tenant has in memory: 64 MiB; the oldest go first
+	MaxPresence        int           // connections of one stream up to which they are listed and their changes are told: 1,000
+	MaxLatest          int           // keys of which a subscription with Latest has an event wait: 10,000; beyond, all of them are delivered
+	MaxLatestBytes     int           // bytes of those: 64 MiB
 	StoreWait          time.Duration // how long those wait for a decided transition whose record the store cannot write: 5 s
 }
 
@@ -64,6 +67,9 @@ func (c Config) withDefaults() Config {
 	or(&c.MaxLost, 5)
 	or(&c.MaxStreams, 100_000)
 	or(&c.MaxHistory, 64<<20)
+	or(&c.MaxPresence, 1_000)
+	or(&c.MaxLatest, 10_000)
+	or(&c.MaxLatestBytes, 64<<20)
 	or(&c.CallArgs, 4<<10)
 	orDuration := func(v *time.Duration, d time.Duration) {
 		if *v == 0 {

@@ -19,7 +19,7 @@ type Member struct {
 type Presence struct {
 	Stream  string   `json:"stream"`
 	Total   int      `json:"total"`   // connections
-	Members []Member `json:"members"` // the first 1,000 by connection
+	Members []Member `json:"members"` // the first MaxPresence by connection
 }
 
 // PresenceChange tells that somebody came or left.
@@ -34,12 +34,10 @@ type PresenceWatcher interface {
 	PresenceChanged(sub *Subscription, change PresenceChange, b *nodebridge.Batch)
 }
 
-// maxPresence is the number of connections of one stream up to which they are listed and their changes are
-// told: beyond it, all of a crowd's comings and goings told to all of the crowd would be too much.
-const maxPresence = 1_000
-
-// presence is who is subscribed to what, of one tenant.
+// presence is who is subscribed to what, of one tenant. Of a room with more connections than most no changes
+// are told: all of a crowd's comings and goings told to all of the crowd would be too much.
 type presence struct {
+	most  int
 	mu    sync.Mutex // guards rooms, and makes changes of a room be told in order
 	rooms map[string]*room
 }
@@ -61,9 +59,6 @@ func (p *presence) join(sub *Subscription) {
 	}
 	var b nodebridge.Batch
 	p.mu.Lock()
-	if p.rooms == nil {
-		p.rooms = map[string]*room{}
-	}
 	r := p.rooms[sub.pattern]
 	if r == nil {
 		r = &room{members: map[string]*memberCount{}}
@@ -73,7 +68,7 @@ func (p *presence) join(sub *Subscription) {
 	if m == nil {
 		m = &memberCount{Member: *sub.member}
 		r.members[m.Connection] = m
-		r.tell(true, m.Member, &b)
+		p.tell(r, PresenceChange{true, m.Member, len(r.members)}, &b)
 	}
 	m.n++
 	sub.present = true
@@ -115,19 +110,20 @@ func (p *presence) leave(sub *Subscription, quiet bool, b *nodebridge.Batch) {
 	}
 	delete(r.members, m.Connection)
 	if !quiet {
-		r.tell(false, m.Member, b)
+		p.tell(r, PresenceChange{false, m.Member, len(r.members)}, b)
 	}
 	if len(r.members) == 0 {
 		delete(p.rooms, sub.pattern)
 	}
 }
 
-func (r *room) tell(joined bool, m Member, b *nodebridge.Batch) {
-	if len(r.members) > maxPresence {
+// tell has those who watch a room told of a change; mu is held.
+func (p *presence) tell(r *room, change PresenceChange, b *nodebridge.Batch) {
+	if change.Total > p.most {
 		return
 	}
 	for _, sub := range r.watchers {
-		sub.tellPresence(PresenceChange{joined, m, len(r.members)}, b)
+		sub.tellPresence(change, b)
 	}
 }
 
@@ -139,15 +135,15 @@ func (h *Hub) Presence(owner *tenants.Tenant, pattern string) (Presence, error) 
 	p := &h.tenant(owner).presence
 	answer := Presence{Stream: pattern, Members: []Member{}}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if r := p.rooms[pattern]; r != nil {
 		answer.Total = len(r.members)
 		for _, m := range r.members {
 			answer.Members = append(answer.Members, m.Member)
 		}
 	}
+	p.mu.Unlock()
 	slices.SortFunc(answer.Members, func(a, b Member) int { return cmp.Compare(a.Connection, b.Connection) })
-	answer.Members = answer.Members[:min(len(answer.Members), maxPresence)]
+	answer.Members = answer.Members[:min(answer.Total, p.most)]
 	return answer, nil
 }
 

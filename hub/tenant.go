@@ -54,6 +54,7 @@ func newTenant(h *Hub, owner *tenants.Tenant) *tenant {
 		pending:   xsync.NewMapOf[string, *keyed](),
 		functions: map[string]*stream{},
 		queue:     newQueue(),
+		presence:  presence{most: h.cfg.MaxPresence, rooms: map[string]*room{}},
 	}
 	t.journal = newJournal(t)
 	return t

@@ -263,7 +263,7 @@ export interface Presence {
   stream: string
   /** Connections. */
   total: number
-  /** The first 1,000 of them. */
+  /** The first 1,000 of them (the hub's MaxPresence); while there are more, no changes are told. */
   members: Member[]
 }
 
