@@ -11,11 +11,15 @@ import (
 func (h *Hub) limit(owner *tenants.Tenant) {
 	h.limiting.Lock()
 	defer h.limiting.Unlock()
-	l := owner.Limits()
-	h.bridges.Limit(owner.Name(), nodebridge.Limits{
+	h.bridges.Limit(owner.Name(), bridgeLimits(owner.Limits()))
+}
+
+// bridgeLimits is what bridges have to know of a tenant's limits.
+func bridgeLimits(l *tenants.Limits) nodebridge.Limits {
+	return nodebridge.Limits{
 		MinBridges: l.MinBridges, MaxBridges: l.MaxBridges, MaxConcurrency: l.MaxConcurrency,
 		MaxWaiting: l.MaxQueue, MaxWaitTime: time.Duration(l.MaxQueueTime),
 		Memory: int64(l.Memory), SoftMemory: int64(l.SoftMemory), Processes: l.Processes, OpenFiles: l.OpenFiles,
-		LogRate: l.LogRate, LogBytes: int64(l.LogBytes),
-	})
+		LogRate: l.LogRate, LogBytes: int64(l.LogBytes), NoNetwork: l.Network == tenants.NetworkNone,
+	}
 }

@@ -160,4 +160,7 @@ func TestTheBridgesAreToldATenantsLimits(t *testing.T) {
 	equal(t, "told", w.bridges.limits, []nodebridge.Limits{
 		{MinBridges: 1, MaxBridges: 4, MaxWaiting: 10_000, MaxWaitTime: 10e9, Memory: 1 << 30, Processes: 256, OpenFiles: 4096, LogRate: 1000, LogBytes: 1 << 20}, {MaxBridges: 9, MaxWaiting: 10_000, MaxWaitTime: 1e9, Memory: 1 << 30, Processes: 256, OpenFiles: 4096, LogRate: 1000, LogBytes: 1 << 20},
 	})
+	none := tenants.DefaultLimits()
+	none.Network = tenants.NetworkNone
+	equal(t, "of the network", bridgeLimits(&none).NoNetwork, true)
 }

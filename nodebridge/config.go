@@ -17,7 +17,6 @@ type Config struct {
 
 	Walls     *sandbox.Walls // around each process; nil: none, for code that is trusted
 	Functions string         // with Walls: the folder that has for each tenant one of its name, which is all of it that its processes see
-	NoNetwork bool           // with Walls: processes have a loopback device of their own, and nothing else
 
 	Warm   int      // with Walls: processes that are kept ready for tenants that have none; default none
 	Keeper []string // the program that holds the mounts through which these see their tenant's functions: it calls sandbox.Keep with its last two arguments

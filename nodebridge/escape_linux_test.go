@@ -163,7 +163,7 @@ module.exports = (hub, arg) => {
 // Each attempt fails, and whatever it broke, a neighbour's calls go on in the process in which they were.
 func TestNobodyEscapes(t *testing.T) {
 	t.Setenv("SECRET_OF_THE_HUB", "hush")
-	cfg := Config{NoNetwork: true, MaxTmp: 8 << 20, RestartMax: time.Millisecond}
+	cfg := Config{Limits: Limits{MinBridges: 1, NoNetwork: true}, MaxTmp: 8 << 20, RestartMax: time.Millisecond}
 	t.Run("from a bridge of its own", func(t *testing.T) {
 		f, functions := walled(t, cfg)
 		nobodyEscapes(t, f, functions)

@@ -98,15 +98,16 @@ func (f *Fleet) prepare() (err error) {
 	return writeScript(f.dir)
 }
 
-func (f *Fleet) start(tenant string) (*process, error) {
-	heap := f.limitsOf(tenant).heapFlag()
-	if slices.Equal(heap, f.cfg.Limits.heapFlag()) { // else those that are warm have another one
+func (f *Fleet) start(tenant string, l *Limits) (*process, error) {
+	heap := l.heapFlag()
+	if l.NoNetwork == f.cfg.Limits.NoNetwork && slices.Equal(heap, f.cfg.Limits.heapFlag()) { // else those that are warm are of another kind
 		if p := f.warm.take(tenant); p != nil {
 			return p, nil
 		}
 	}
 	cfg := f.cfg
 	cfg.NodeArgs = slices.Concat(cfg.NodeArgs, heap)
+	cfg.Limits.NoNetwork = l.NoNetwork
 	return f.spawn.startProcess(&cfg, f.dir, tenant, nil)
 }
 
@@ -195,6 +196,7 @@ func (f *Fleet) Limit(tenant string, l Limits) {
 		for _, b := range p.all() {
 			b.tellBounds()
 		}
+		p.replaceOthers()
 		p.room()
 	}
 }

@@ -31,6 +31,7 @@ type BridgeInfo struct {
 	Memory    int64     `json:"memory"`    // resident bytes, with what it has started
 	Processes int       `json:"processes"` // it and what it has started
 	Restarts  int       `json:"restarts"`  // processes that died in its place before it
+	Network   string    `json:"network"`   // full, or none: a loopback device of its own
 	Walls     bool      `json:"walls"`     // false: its code sees what the hub's user sees
 }
 
@@ -46,9 +47,13 @@ func (b *Bridge) info() BridgeInfo {
 	case b.lateness() >= b.patienceLocked()/2:
 		state = bridgeLate
 	}
+	network := "full"
+	if b.limits.NoNetwork {
+		network = "none"
+	}
 	return BridgeInfo{Tenant: b.tenant, PID: b.p.pid(), Node: b.node, State: state, StartedAt: b.started.UTC().Truncate(time.Millisecond),
 		InFlight: int(b.inFlight.Load()), Calls: b.total, LoopDelay: delay, CPU: float64(int(b.used.busy*1000)) / 1000,
-		Memory: b.used.memory, Processes: b.used.processes, Restarts: b.restarts, Walls: b.cfg.Walls != nil}
+		Memory: b.used.memory, Processes: b.used.processes, Restarts: b.restarts, Network: network, Walls: b.cfg.Walls != nil}
 }
 
 // EndedBridge is a process that has ended as operators see it.
@@ -68,7 +73,7 @@ const keptEnds = 20
 // Why a bridge ended, as a word for programs; faults have their own codes.
 const (
 	endDied     = "died"      // by itself: it crashed, or called process.exit
-	endRecycled = "recycled"  // its memory had come near the limit, or it had let go of many modules
+	endRecycled = "recycled"  // its memory had come near the limit, it had let go of many modules, or its tenant's network changed
 	endScaledIn = "scaled_in" // there was one more than the load asked for
 	endStopped  = "stopped"   // with the hub, or with its tenant
 	endBroken   = "broken"    // it never got ready, or broke the protocol
@@ -82,7 +87,7 @@ func endCode(err error, stopped bool) string {
 	switch {
 	case errors.Is(err, errScaledIn):
 		return endScaledIn
-	case errors.Is(err, errRecycled), errors.Is(err, errWorn):
+	case errors.Is(err, errRecycled), errors.Is(err, errWorn), errors.Is(err, errOther):
 		return endRecycled
 	case isFault:
 		return string(f.Code)

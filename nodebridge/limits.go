@@ -17,6 +17,8 @@ type Limits struct {
 
 	LogRate  int   // lines that an execution may log a second; 0: no limit
 	LogBytes int64 // bytes of them; 0: no limit
+
+	NoNetwork bool // a bridge has a loopback device of its own, and nothing else; it takes Walls
 }
 
 // limitsOf gives what holds for a tenant.

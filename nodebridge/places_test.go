@@ -3,6 +3,7 @@ package nodebridge
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,4 +113,33 @@ func TestALimitThatIsSetAtATenantsFirstCallHolds(t *testing.T) {
 			t.Fatalf("of tenant %d: %d", i, got)
 		}
 	}
+}
+
+// A bridge may have been started for limits that are others by the time it is ready.
+func TestABridgeOfTheWrongNetworkTakesNoCalls(t *testing.T) {
+	p := detached(t)
+	p.takePlaces()
+	late, spare := bridgeOf(p), bridgeOf(p)
+	p.limits.Store(&Limits{MinBridges: 1, MaxBridges: 1, NoNetwork: true})
+	p.add(late)
+	check(t, "not taken", fmt.Sprint(len(p.bridges()), late.retired, p.places, p.wanted), fmt.Sprint(0, errOther, 0, 1))
+	check(t, "one in its place", p.takePlaces(), 1)
+	spare.retired = errScaledIn
+	p.retired = append(p.retired, spare)
+	p.replaceOthers()
+	p.want(3)
+	check(t, "nor taken back", len(p.bridges()), 0)
+}
+
+// Without walls there is no network to take away; code that may have none must not run with it.
+func TestWithoutWallsNothingRunsThatMayHaveNoNetwork(t *testing.T) {
+	f := real(t, Config{Limits: Limits{MinBridges: 1, NoNetwork: true}, MaxWaitTime: time.Millisecond})
+	a := newAnswer(t, module(t, `module.exports = () => 1`), "[]")
+	err := f.Call("acme", &a.Call)
+	if err == nil {
+		if got := a.wait(); got != "Lost" && got != "Unstarted" && !strings.Contains(got, "overloaded") {
+			t.Errorf("the call ended with %s", got)
+		}
+	}
+	check(t, "bridges", len(f.Bridges("")), 0)
 }

@@ -142,14 +142,15 @@ func (p *Pool) runBridge(ctx context.Context, died int) (lived time.Duration, st
 	if ctx.Err() != nil {
 		return 0, true
 	}
-	process, err := p.fleet.start(p.tenant)
+	limits := p.limits.Load()
+	process, err := p.fleet.start(p.tenant, limits)
 	if err != nil {
 		p.setCause(err)
 		p.fleet.tell(p.tenant, 0, "exit", err.Error())
 		return 0, true
 	}
 	b := newBridge(p.tenant, &p.fleet.cfg, process, func(stream, line string) { p.fleet.tell(p.tenant, process.pid(), stream, line) })
-	b.restarts, b.freed, b.limits, b.all = died, p.room, p.limits.Load(), &p.inFlight
+	b.restarts, b.freed, b.limits, b.all = died, p.room, limits, &p.inFlight
 	b.bounds = &p.limits
 	var since time.Time
 	err = b.run(ctx, func() {
@@ -185,6 +186,7 @@ func (p *Pool) all() []*Bridge {
 func (p *Pool) add(b *Bridge) {
 	p.mu.Lock()
 	p.addLocked(b)
+	p.replaceOthersLocked() // the limits may have changed while it started
 	p.shrinkLocked()
 	p.cause = nil
 	p.changeLocked()

@@ -75,7 +75,10 @@ func (s spawner) startProcess(cfg *Config, dir, tenant string, slot *sandbox.Slo
 		return nil, err
 	}
 	p := &process{slot: slot}
-	spec := sandbox.Spec{Program: node, Network: !cfg.NoNetwork, Tmp: int64(cfg.MaxTmp)}
+	if cfg.Limits.NoNetwork && cfg.Walls == nil {
+		return nil, errors.New("the tenant's functions may have no network (limit network), and without walls it can't be taken away")
+	}
+	spec := sandbox.Spec{Program: node, Network: !cfg.Limits.NoNetwork, Tmp: int64(cfg.MaxTmp)}
 	script := scriptDir(dir)
 	switch {
 	case slot != nil:

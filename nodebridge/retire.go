@@ -9,6 +9,7 @@ import (
 // Why bridges are retired.
 var (
 	errScaledIn = errors.New("it was one more than needed")
+	errOther    = errors.New("the tenant's limit of its network had changed, and another one took its place")
 	errWorn     = errors.New("it had let go of many modules, of which Node keeps a part for ever")
 )
 
@@ -80,6 +81,29 @@ func (p *Pool) replaceWornLocked() {
 	}
 }
 
+// replaceOthers has all bridges replaced that were started with another network than the tenant has now. They take
+// no more calls from now on: these wait for one of the right kind.
+func (p *Pool) replaceOthers() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.replaceOthersLocked()
+}
+
+func (p *Pool) replaceOthersLocked() {
+	now := p.limits.Load().NoNetwork
+	for _, b := range p.retired {
+		if b.limits.NoNetwork != now {
+			b.keepRetired(errOther)
+		}
+	}
+	for _, b := range slices.Clone(p.bridges()) {
+		if b.limits.NoNetwork != now {
+			p.retireLocked(b, errOther)
+			p.wantLocked(p.wanted)
+		}
+	}
+}
+
 // isWorn reports whether the bridge should be replaced.
 func (b *Bridge) isWorn() bool {
 	b.mu.Lock()
@@ -120,6 +144,15 @@ func (b *Bridge) reinstate() bool {
 	}
 	b.retired = nil
 	return true
+}
+
+// keepRetired has a bridge that is retired never taken back.
+func (b *Bridge) keepRetired(why error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.retired == errScaledIn {
+		b.retired = why
+	}
 }
 
 // endIfDoneLocked ends a retired bridge that has nothing more to do.

@@ -3,12 +3,15 @@ package nodebridge
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -113,7 +116,7 @@ func TestABridgeBehindWallsIsKnownByItsNumber(t *testing.T) {
 }
 
 func TestWithoutTheNetworkOnlyLoopbackIsLeft(t *testing.T) {
-	f, functions := walled(t, Config{NoNetwork: true})
+	f, functions := walled(t, Config{Limits: Limits{MinBridges: 1, NoNetwork: true}})
 	m := moduleIn(t, functions, "acme", `module.exports = async () => {
 		const server = require('node:http').createServer((req, res) => res.end('own')).listen(0, '127.0.0.1')
 		await require('node:events').once(server, 'listening')
@@ -122,6 +125,87 @@ func TestWithoutTheNetworkOnlyLoopbackIsLeft(t *testing.T) {
 		return [own, Object.keys(require('node:os').networkInterfaces()).join()]
 	}`)
 	check(t, "sees", fmt.Sprint(invokeAs[[]string](t, f, m, "[]")), "[own lo]")
+}
+
+// reaches is a function that says whether it can connect to a port of the machine's loopback device, now and, if
+// told so, again when it is told to.
+const reaches = `const net = require('node:net')
+const reach = port => new Promise(resolve => {
+	const socket = net.connect(port, '127.0.0.1')
+	socket.on('connect', () => { socket.destroy(); resolve(true) })
+	socket.on('error', () => resolve(false))
+})
+module.exports = async (port, ...rest) => {
+	const first = await reach(port), hub = rest.at(-1)
+	if (rest.length === 1) return first
+	hub.emit('first', first)
+	await new Promise(resolve => hub.events.once('go', resolve))
+	return reach(port)
+}`
+
+func listener(t *testing.T) (port int) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		accepting.Wait()
+	})
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// One tenant's network is not another's, whichever of them the warm processes suit.
+func TestEachTenantHasTheNetworkOfItsLimit(t *testing.T) {
+	port := listener(t)
+	for _, most := range []bool{true, false} { // have none
+		one := Limits{MinBridges: 1, MaxBridges: 1}
+		f, functions := warmed(t, Config{Warm: 1, WarmAfter: time.Millisecond, Limits: Limits{MinBridges: 1, MaxBridges: 1, NoNetwork: most}})
+		one.NoNetwork = !most
+		f.Limit("zeta", one)
+		usual, other := moduleIn(t, functions, "acme", reaches), moduleIn(t, functions, "zeta", reaches)
+		for range 2 {
+			check(t, "of the default", invokeAs[bool](t, f, usual, fmt.Sprint("[", port, "]")), !most)
+			check(t, "of its own", invokeAs[bool](t, f, other, fmt.Sprint("[", port, "]")), most)
+		}
+		check(t, "that were warm", f.warm.used.Load(), 1)
+		check(t, "shown", f.Bridges("acme")[0].Network != f.Bridges("zeta")[0].Network, true)
+	}
+}
+
+// Who takes a tenant's network away may rely on it for every call that comes after, and no call is lost to that.
+func TestAChangeOfTheNetworkHoldsForTheNextCall(t *testing.T) {
+	port := listener(t)
+	f, functions := walled(t, Config{Limits: Limits{MinBridges: 2, MaxBridges: 2}})
+	m := moduleIn(t, functions, "acme", reaches)
+	args := fmt.Sprint("[", port, "]")
+	check(t, "at first", invokeAs[bool](t, f, m, args), true)
+	for _, none := range []bool{true, false, true} {
+		running := begin(t, f, m, fmt.Sprint("[", port, ",true]"))
+		running.waitFor("first")
+		f.Limit("acme", Limits{MinBridges: 2, MaxBridges: 2, NoNetwork: none})
+		for range 20 {
+			check(t, "after the change", invokeAs[bool](t, f, m, args), !none)
+		}
+		check(t, "send", running.Send(1, "go", nil), nil)
+		check(t, "what ran goes on as it began", running.wait(), fmt.Sprint("Result ", none))
+		until(t, "those before are gone", func() bool {
+			left := f.Bridges("acme")
+			return len(left) == 2 && !slices.ContainsFunc(left, func(b BridgeInfo) bool { return (b.Network == "none") != none })
+		})
+		check(t, "their end", f.Ended("acme")[0].Code, "recycled")
+	}
 }
 
 // A module that is not among its tenant's is not there.

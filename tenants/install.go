@@ -82,6 +82,10 @@ func (r *Registry) fetchAndRun(ctx context.Context, t *Tenant, dir string, tr *t
 	if !r.runsScripts(t) || !r.hasScripts(dir, tr) {
 		return nil
 	}
+	if t.Limits().Network == NetworkNone { // npm can't run them without: it may ask the registry again
+		return fault.New(fault.InstallFailed, "The install has scripts to run, which would have the network, and the tenant's functions have none (limit network). "+
+			"Leave the scripts out: PUT /v1/packages with scripts none.")
+	}
 	cache, err := os.MkdirTemp(r.buildDir(), "cache-")
 	if err != nil {
 		return fmt.Errorf("make a cache for the install: %w", err)

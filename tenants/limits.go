@@ -44,37 +44,52 @@ type Limits struct {
 
 	LogRate  int        `json:"logRate"`  // lines that an execution may log a second; 0: no limit
 	LogBytes units.Size `json:"logBytes"` // bytes of them; 0: no limit
+
+	Network string `json:"network"` // what functions see of it: NetworkFull or NetworkNone
 }
+
+// Values of Limits.Network.
+const (
+	NetworkFull = "full" // the machine's
+	NetworkNone = "none" // a loopback device of their own; it takes walls
+)
 
 // DefaultLimits are those of a hub that was not told otherwise.
 func DefaultLimits() Limits {
 	return Limits{MinBridges: 1, MaxBridges: 4, MaxQueue: 10_000, MaxQueueTime: units.Duration(10 * time.Second),
-		Memory: 1 << 30, Processes: 256, OpenFiles: 4096, LogRate: 1000, LogBytes: 1 << 20}
+		Memory: 1 << 30, Processes: 256, OpenFiles: 4096, LogRate: 1000, LogBytes: 1 << 20, Network: NetworkFull}
+}
+
+// bounds is a range of numbers, or a few words.
+type bounds struct {
+	least, most float64
+	words       []string
 }
 
 // limitBounds says of each limit, by its JSON name, which values it takes.
-var limitBounds = map[string]struct{ least, most float64 }{
-	"callRate":  {0, 10_000_000},
-	"callBurst": {0, 10_000_000},
+var limitBounds = map[string]bounds{
+	"callRate":  {least: 0, most: 10_000_000},
+	"callBurst": {least: 0, most: 10_000_000},
 
-	"maxConnections":             {0, 10_000_000},
-	"maxConnectionsPerSubject":   {0, 10_000_000},
-	"maxSubscriptions":           {0, 100_000_000},
-	"maxSubscriptionsPerSubject": {0, 100_000_000},
-	"messageRate":                {0, 10_000_000},
-	"messageRatePerSubject":      {0, 10_000_000},
+	"maxConnections":             {least: 0, most: 10_000_000},
+	"maxConnectionsPerSubject":   {least: 0, most: 10_000_000},
+	"maxSubscriptions":           {least: 0, most: 100_000_000},
+	"maxSubscriptionsPerSubject": {least: 0, most: 100_000_000},
+	"messageRate":                {least: 0, most: 10_000_000},
+	"messageRatePerSubject":      {least: 0, most: 10_000_000},
 
-	"minBridges":     {0, 64},
-	"maxBridges":     {1, 64},
-	"maxConcurrency": {0, 1_000_000},
-	"maxQueue":       {1, 1_000_000},
-	"memory":         {0, 1 << 40},
-	"softMemory":     {0, 1 << 40},
-	"processes":      {0, 100_000},
-	"openFiles":      {0, 1 << 20},
-	"logRate":        {0, 1_000_000},
-	"logBytes":       {0, 1 << 30},
-	"maxQueueTime":   {float64(time.Millisecond), float64(time.Hour)},
+	"minBridges":     {least: 0, most: 64},
+	"maxBridges":     {least: 1, most: 64},
+	"maxConcurrency": {least: 0, most: 1_000_000},
+	"maxQueue":       {least: 1, most: 1_000_000},
+	"memory":         {least: 0, most: 1 << 40},
+	"softMemory":     {least: 0, most: 1 << 40},
+	"processes":      {least: 0, most: 100_000},
+	"openFiles":      {least: 0, most: 1 << 20},
+	"logRate":        {least: 0, most: 1_000_000},
+	"logBytes":       {least: 0, most: 1 << 30},
+	"maxQueueTime":   {least: float64(time.Millisecond), most: float64(time.Hour)},
+	"network":        {words: []string{NetworkFull, NetworkNone}},
 }
 
 // ownLimits is the fields that a tenant was given, as JSON.
@@ -122,6 +137,12 @@ func (l Limits) Check() error {
 	fields := l.fields()
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		field, bounds := fields[name], limitBounds[name]
+		if word, ok := field.(*string); ok {
+			if !slices.Contains(bounds.words, *word) {
+				return fault.New(fault.InvalidRequest, "limits.%s: it is %s.", name, strings.Join(bounds.words, " or "))
+			}
+			continue
+		}
 		if n := number(field); n < bounds.least || n > bounds.most {
 			return fault.New(fault.InvalidRequest, "limits.%s: it is %s to %s.", name, shownAs(field, bounds.least), shownAs(field, bounds.most))
 		}
@@ -205,6 +226,9 @@ func (r *Registry) SetLimits(ctx context.Context, t *Tenant, b []byte) error {
 	l, err := own.over(r.cfg.Limits)
 	if err != nil {
 		return err
+	}
+	if l.Network == NetworkNone && r.cfg.Walls == nil {
+		return fault.New(fault.InvalidRequest, "limits.network: this hub has no walls around functions (--isolation), so it can't take their network away.")
 	}
 	r.admin.Lock()
 	defer r.admin.Unlock()

@@ -60,6 +60,9 @@ func TestAWrongLimitIsNamedAndChangesNothing(t *testing.T) {
 		`{"minBridges":5}`:       "limits.minBridges: it is 5, and maxBridges is 4.",
 		`{"maxQueueTime":"2h"}`:  "limits.maxQueueTime: it is 1ms to 1h.",
 		`{"maxBridges":0}`:       "limits.maxBridges: it is 1 to 64.",
+		`{"network":"some"}`:     "limits.network: it is full or none.",
+		`{"network":false}`:      "limits.network: it is a boolean, not a string.",
+		`{"network":"none"}`:     "limits.network: this hub has no walls around functions (--isolation), so it can't take their network away.",
 		`[]`:                     "limits: it is an array, not an object.",
 		``:                       "limits: unexpected end of JSON input.",
 	} {

@@ -157,6 +157,30 @@ func TestLifecycleScriptsRunBehindWallsIfTheTenantWantsThem(t *testing.T) {
 	}
 }
 
+// Scripts are the tenant's code, and have the network: where its functions have none, they are not run.
+func TestInstallScriptsAreNoWayToTheNetworkForATenantWithout(t *testing.T) {
+	npmRegistry(t, pkg{name: "left", version: "1.0.0"})
+	dir := t.TempDir()
+	r, _ := openRegistry(t, dir, Config{Walls: walls(t, dir), AllowScripts: true})
+	files := map[string][]byte{"index.js": []byte("1"), "package.json": []byte(`{"dependencies":{"left":"1"},"scripts":{"postinstall":"touch ran"}}`)}
+	limit := func(network string) {
+		t.Helper()
+		if err := r.SetLimits(bg, acme(t, r), fmt.Appendf(nil, `{"network":%q}`, network)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit("none")
+	_, _, err := r.Publish(bg, acme(t, r), "f", Publication{Files: files}, nil)
+	wantFault(t, err, fault.InstallFailed, "(limit network)")
+	if v := publish(t, r, "g", Publication{Source: "1", Dependencies: map[string]string{"left": "1"}}); !fileExists(filepath.Join(v.Dir, "node_modules/left")) {
+		t.Error("npm itself can't fetch")
+	}
+	limit("full")
+	if v := publish(t, r, "f", Publication{Files: files}); !fileExists(filepath.Join(v.Dir, "ran")) {
+		t.Error("with the network the script did not run")
+	}
+}
+
 // What an install may take is bounded, else one tenant's takes the machine from all.
 func TestAnInstallIsEndedWhenItTakesTooMuch(t *testing.T) {
 	for _, c := range []struct{ name, script, say string }{

@@ -18,8 +18,8 @@ import (
 // limits gives those of a tenant that has none of its own.
 func (c *ServeCmd) limits() (tenants.Limits, error) {
 	l := tenants.DefaultLimits()
-	l.MinBridges, l.MaxBridges = c.BridgesMin, c.BridgesMax
-	if err := l.Check(); err != nil {
+	l.MinBridges, l.MaxBridges, l.Network = c.BridgesMin, c.BridgesMax, c.Network
+	if err := l.Check(); err != nil { // of Network the flag has its own
 		return l, fmt.Errorf("--bridges-min and --bridges-max: %s", fault.From(err).Detail)
 	}
 	return l, nil

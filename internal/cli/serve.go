@@ -36,7 +36,7 @@ type ServeCmd struct {
 	BridgesMax    int    `help:"Node processes for each tenant, as many as its load asks for." default:"4" env:"LIVEFN_BRIDGES_MAX"`
 	Isolation     string `help:"Walls around functions: bwrap; auto, where they can be built; or none, for code that you trust." default:"bwrap" enum:"bwrap,auto,none" env:"LIVEFN_ISOLATION"`
 	Warm          int    `help:"Processes behind walls that are kept ready for tenants that have none." default:"2" env:"LIVEFN_WARM"`
-	Network       string `help:"Network of functions behind walls: full, or none." default:"full" enum:"full,none" env:"LIVEFN_NETWORK"`
+	Network       string `help:"Network of functions of tenants that were given no other: full, or none, which takes walls." default:"full" enum:"full,none" env:"LIVEFN_NETWORK"`
 	AllowScripts  bool   `help:"Run packages' lifecycle scripts on install where a tenant does not say, and where there are no walls." env:"LIVEFN_ALLOW_SCRIPTS"`
 	MinFree       string `help:"Room on the disk below which durable work is refused." default:"256MiB" env:"LIVEFN_MIN_FREE"`
 	DrainTimeout  string `help:"How long a stop waits for executions to pause or end; a second signal ends the hub at once." default:"30s" env:"LIVEFN_DRAIN_TIMEOUT"`
@@ -149,8 +149,9 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 		return err
 	}
 	fleet := nodebridge.NewFleet(nodebridge.Config{Node: node, Dir: filepath.Join(c.Data, bridgesDir),
-		Walls: walls, Functions: registry.Folder(), NoNetwork: c.Network == "none", Warm: max(0, c.Warm), Keeper: keeper,
-		Limits: nodebridge.Limits{MinBridges: owned.Limits.MinBridges, MaxBridges: owned.Limits.MaxBridges, Memory: int64(owned.Limits.Memory)}, // the heap of those that are warm
+		Walls: walls, Functions: registry.Folder(), Warm: max(0, c.Warm), Keeper: keeper,
+		Limits: nodebridge.Limits{MinBridges: owned.Limits.MinBridges, MaxBridges: owned.Limits.MaxBridges, Memory: int64(owned.Limits.Memory), // of memory and network: those that are warm
+			NoNetwork: owned.Limits.Network == tenants.NetworkNone},
 	})
 	fleet.Output(f.output)
 	h := hub.New(hub.Config{KeepEnded: time.Duration(keepEnded)}, st, registry, fleet, log)

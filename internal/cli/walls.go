@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 
 	"github.com/livefn/livefn/internal/sandbox"
+	"github.com/livefn/livefn/tenants"
 )
 
 // Values of --isolation beside bwrap: without walls functions run as the hub's user, and see what it sees.
@@ -18,10 +20,16 @@ const (
 const unwalled = "NO WALLS AROUND FUNCTIONS: they can read and change whatever the hub's user can, " +
 	"the hub's keys and other tenants' functions among it. Run only code that you trust."
 
+// errOpen says that the operator wants what only walls give.
+var errOpen = errors.New("--network=none takes walls around functions, and there are none")
+
 // walls gives the walls that functions run behind; nil: none, as the operator said. The hub does not
 // start without an answer: code of others must not run unwalled because a package is missing.
 func (c *ServeCmd) walls(log *slog.Logger) (*sandbox.Walls, error) {
 	if c.Isolation == isolationNone {
+		if c.Network == tenants.NetworkNone {
+			return nil, errOpen
+		}
 		log.Warn(unwalled, "isolation", isolationNone)
 		return nil, nil
 	}
@@ -33,6 +41,8 @@ func (c *ServeCmd) walls(log *slog.Logger) (*sandbox.Walls, error) {
 	switch {
 	case err == nil:
 		return walls, nil
+	case c.Isolation == isolationAuto && c.Network == tenants.NetworkNone:
+		return nil, fmt.Errorf("%w: %w", errOpen, err)
 	case c.Isolation == isolationAuto:
 		log.Warn(unwalled, "isolation", isolationAuto, "cause", err)
 		return nil, nil
