@@ -74,6 +74,7 @@ var rules = map[string]rule{
 	"DELETE /v1/functions/{function}/versions/{version}": {holder, "functions:write", ""},
 	"GET /v1/packages":                             {keyOnly, "", ""},
 	"PUT /v1/packages":                             {keyOnly, "", ""},
+	"PATCH /v1/packages":                           {keyOnly, "", ""},
 	"GET /v1/bridges":                              {anyKey, "", ""},
 	"GET /v1/limits":                               {keyOnly, "", ""},
 	"POST /v1/tokens":                              {keyOnly, "", ""},
@@ -95,6 +96,7 @@ var rules = map[string]rule{
 	"PUT /v1/admin/tenants/{tenant}/limits":        {operator, "", ""},
 	"GET /v1/admin/tenants/{tenant}/packages":      {operator, "", ""},
 	"PUT /v1/admin/tenants/{tenant}/packages":      {operator, "", ""},
+	"PATCH /v1/admin/tenants/{tenant}/packages":    {operator, "", ""},
 	"POST /v1/admin/drain":                         {operator, "", ""},
 	"POST /v1/admin/backup":                        {operator, "", ""},
 	"ANY /t/{tenant}/{function}/{…}":               {anyone, "", ""}, // public functions

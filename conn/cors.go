@@ -12,7 +12,7 @@ import (
 // tenant's list is known, and minded, with the request itself.
 
 const (
-	corsMethods = "GET, POST, PUT, DELETE"
+	corsMethods = "GET, POST, PUT, PATCH, DELETE"
 	corsHeaders = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Livefn-Tenant, Prefer, Traceparent, " +
 		"ce-specversion, ce-id, ce-source, ce-type, ce-subject, ce-time, ce-dataschema"
 	corsExpose = "Livefn-Execution, Livefn-Version, Location, Retry-After"

@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"context"
+
 	"github.com/valyala/fasthttp"
 
 	"github.com/livefn/livefn/tenants"
@@ -19,12 +21,22 @@ func (s *Server) getTenantPackages(ctx *fasthttp.RequestCtx, args []string) erro
 
 func (s *Server) setPackages(ctx *fasthttp.RequestCtx, _ []string) error {
 	t, err := s.tenant(ctx)
-	return s.changePackages(ctx, t, err)
+	return s.changePackages(ctx, t, err, s.tenants.SetPackages)
 }
 
 func (s *Server) setTenantPackages(ctx *fasthttp.RequestCtx, args []string) error {
 	t, err := s.adminTenant(ctx, args[0])
-	return s.changePackages(ctx, t, err)
+	return s.changePackages(ctx, t, err, s.tenants.SetPackages)
+}
+
+func (s *Server) patchPackages(ctx *fasthttp.RequestCtx, _ []string) error {
+	t, err := s.tenant(ctx)
+	return s.changePackages(ctx, t, err, s.tenants.PatchPackages)
+}
+
+func (s *Server) patchTenantPackages(ctx *fasthttp.RequestCtx, args []string) error {
+	t, err := s.adminTenant(ctx, args[0])
+	return s.changePackages(ctx, t, err, s.tenants.PatchPackages)
 }
 
 func (s *Server) showPackages(ctx *fasthttp.RequestCtx, t *tenants.Tenant, err error) error {
@@ -34,12 +46,12 @@ func (s *Server) showPackages(ctx *fasthttp.RequestCtx, t *tenants.Tenant, err e
 	return reply(ctx, s.tenants.ShownPackages(t), nil)
 }
 
-// changePackages replaces a tenant's settings by the body's; a token that is true stays what it is.
-func (s *Server) changePackages(ctx *fasthttp.RequestCtx, t *tenants.Tenant, err error) error {
+// changePackages changes a tenant's settings as change does with the body, and shows what came of it.
+func (s *Server) changePackages(ctx *fasthttp.RequestCtx, t *tenants.Tenant, err error, change func(context.Context, *tenants.Tenant, []byte) error) error {
 	if err != nil {
 		return err
 	}
-	if err := s.tenants.SetPackages(s.life(), t, ctx.PostBody()); err != nil {
+	if err := change(s.life(), t, ctx.PostBody()); err != nil {
 		return err
 	}
 	return s.showPackages(ctx, t, nil)

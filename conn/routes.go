@@ -100,8 +100,10 @@ func (s *Server) table() []route {
 	on("PUT", "/v1/admin/tenants/{tenant}/limits", s.setTenantLimits)
 	on("GET", "/v1/admin/tenants/{tenant}/packages", s.getTenantPackages)
 	on("PUT", "/v1/admin/tenants/{tenant}/packages", s.setTenantPackages)
+	on("PATCH", "/v1/admin/tenants/{tenant}/packages", s.patchTenantPackages)
 	on("GET", "/v1/packages", s.getPackages)
 	on("PUT", "/v1/packages", s.setPackages)
+	on("PATCH", "/v1/packages", s.patchPackages)
 
 	on("POST", "/v1/admin/drain", s.drainHub)
 	on("POST", "/v1/admin/backup", s.backup)

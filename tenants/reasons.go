@@ -21,7 +21,7 @@ var reasons = []struct {
 	{regexp.MustCompile(`code EBADENGINE[\s\S]*?notsup Not compatible with your version of node/npm: (\S+)[\s\S]*?notsup Required: +\{"node":"([^"]*)"`), "The package %s needs Node %s, which this hub does not run. Choose another version of it."},
 	{regexp.MustCompile(`code (EBADENGINE)`), "A package does not support this version of Node (%s). Choose another version of it."},
 	{regexp.MustCompile(`code (ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ECONNRESET|ERR_SOCKET_TIMEOUT|EHOSTUNREACH|ENETUNREACH|E5\d\d)`), "The package registry could not be reached (%s). Try again, or check the hub's network."},
-	{regexp.MustCompile(`code (E401|E403)`), "The package registry did not let the hub in (%s). Give it a token: PUT /v1/packages has registries and tokens of a tenant, the .npmrc of the hub's user those of all."},
+	{regexp.MustCompile(`code (E401|E403)`), "The package registry did not let the hub in (%s). Give it a token: `livefn packages set` (PUT /v1/packages) has registries and tokens of a tenant, the .npmrc of the hub's user those of all."},
 	{regexp.MustCompile(`code EBADPLATFORM[\s\S]*?notsup Unsupported platform for (\S+?):`), "The package %s is made for other systems than the hub's. Move it to optionalDependencies, or leave it out."},
 	{regexp.MustCompile(`code (EINTEGRITY)`), "A package is not what its lock file, or the registry, says it is (%s): its checksum differs. Make the lock file anew; if it still differs, do not trust the registry."},
 	{regexp.MustCompile(`code (?:128|ENOENT)[\s\S]*?(?:command|spawn) (git\b.*)`), "A dependency comes from a git repository that could not be read (%s). The hub needs git and the right to read it; or publish the package to a registry."},

@@ -128,6 +128,9 @@ func parsePackages(b []byte, old *PackageSettings) (*PackageSettings, error) {
 		if err != nil {
 			return nil, wrong("tokens: %v.", err)
 		}
+		if _, twice := p.Tokens[full]; twice {
+			return nil, wrong("tokens: %s stands there twice, with and without the last slash.", full)
+		}
 		token, isText := value.(string)
 		kept, had := old.Tokens[full]
 		switch {
@@ -189,9 +192,19 @@ func (r *Registry) runsScripts(t *Tenant) bool {
 // SetPackages replaces a tenant's settings of packages by those in b, JSON. Later publishes follow them; what is
 // installed stays.
 func (r *Registry) SetPackages(ctx context.Context, t *Tenant, b []byte) error {
+	return r.changePackages(ctx, t, func(old *PackageSettings) (*PackageSettings, error) { return parsePackages(b, old) })
+}
+
+// PatchPackages changes those settings that are in b, a JSON merge patch (RFC 7396): null takes one away.
+func (r *Registry) PatchPackages(ctx context.Context, t *Tenant, b []byte) error {
+	return r.changePackages(ctx, t, func(old *PackageSettings) (*PackageSettings, error) { return patchedPackages(b, old) })
+}
+
+// changePackages puts the settings that next makes of a tenant's in their place, one change after the other.
+func (r *Registry) changePackages(ctx context.Context, t *Tenant, next func(old *PackageSettings) (*PackageSettings, error)) error {
 	t.settingPackages.Lock()
 	defer t.settingPackages.Unlock()
-	p, err := parsePackages(b, t.Packages())
+	p, err := next(t.Packages())
 	if err != nil {
 		return err
 	}

@@ -87,14 +87,15 @@ func TestWrongSettingsOfPackagesAreRefused(t *testing.T) {
 		`{"scripts":"some"}`:                     `it is "none" or "all"`,
 		`{"registry":"ftp://x.test/"}`:           "packages.registry",
 		`{"registry":"https://me:hush@x.test/"}`: "belong into tokens",
-		`{"registry":"https://x.test/\nignore-scripts=false"}`: "packages.registry",
-		`{"scopes":{"acme":"https://x.test/"}}`:                "not a scope like @acme",
-		`{"scopes":{"@acme":"https://x.test/?a=b"}}`:           "packages.scopes.@acme",
-		`{"tokens":{"https://x.test/":""}}`:                    "is not a token",
-		`{"tokens":{"https://x.test/":"a b"}}`:                 "is not a token",
-		`{"tokens":{"https://x.test/":"${HOME}"}}`:             "is not a token",
-		`{"tokens":{"https://x.test/":7}}`:                     "is not a token",
-		`{"tokens":{"https://x.test/":true}}`:                  "there is none yet",
+		`{"registry":"https://x.test/\nignore-scripts=false"}`:    "packages.registry",
+		`{"scopes":{"acme":"https://x.test/"}}`:                   "not a scope like @acme",
+		`{"scopes":{"@acme":"https://x.test/?a=b"}}`:              "packages.scopes.@acme",
+		`{"tokens":{"https://x.test/":""}}`:                       "is not a token",
+		`{"tokens":{"https://x.test/":"a b"}}`:                    "is not a token",
+		`{"tokens":{"https://x.test/":"${HOME}"}}`:                "is not a token",
+		`{"tokens":{"https://x.test/":7}}`:                        "is not a token",
+		`{"tokens":{"https://x.test/":true}}`:                     "there is none yet",
+		`{"tokens":{"https://x.test/":"a","https://x.test":"b"}}`: "stands there twice",
 	} {
 		err := r.SetPackages(bg, tn, []byte(body))
 		wantFault(t, err, fault.InvalidRequest, say)
@@ -103,6 +104,42 @@ func TestWrongSettingsOfPackagesAreRefused(t *testing.T) {
 		}
 	}
 	wantFault(t, r.SetPackages(bg, tn, []byte(`{"scripts":"all"}`)), fault.Forbidden, "--allow-scripts")
+}
+
+// Who changes one setting knows neither the tokens nor what was left to the hub, and must not lose or fix either.
+func TestAPatchOfTheSettingsOfPackagesLeavesTheOthers(t *testing.T) {
+	r, stop := openRegistry(t, t.TempDir(), Config{AllowScripts: true})
+	defer stop()
+	tn := acme(t, r)
+	for _, step := range []struct{ patch, shown, scripts, tokens string }{
+		{`{"registry":"https://x.test","tokens":{"https://x.test":"a","https://y.test":"b"}}`,
+			`{"scripts":"all","registry":"https://x.test/","scopes":{},"tokens":["https://x.test/","https://y.test/"]}`, "", "map[https://x.test/:a https://y.test/:b]"},
+		{`{"scopes":{"@acme":"https://z.test","@else":"https://z.test"}}`,
+			`{"scripts":"all","registry":"https://x.test/","scopes":{"@acme":"https://z.test/","@else":"https://z.test/"},"tokens":["https://x.test/","https://y.test/"]}`, "", "map[https://x.test/:a https://y.test/:b]"},
+		{`{"scripts":"none","registry":null,"scopes":{"@else":null,"@none":null},"tokens":{"https://x.test":null,"https://y.test":"c","https://none.test":null}}`,
+			`{"scripts":"none","scopes":{"@acme":"https://z.test/"},"tokens":["https://y.test/"]}`, "none", "map[https://y.test/:c]"},
+		{`{}`, `{"scripts":"none","scopes":{"@acme":"https://z.test/"},"tokens":["https://y.test/"]}`, "none", "map[https://y.test/:c]"},
+		{`{"scripts":null,"scopes":null,"tokens":null}`, `{"scripts":"all","scopes":{},"tokens":[]}`, "", "map[]"},
+	} {
+		if err := r.PatchPackages(bg, tn, []byte(step.patch)); err != nil {
+			t.Fatalf("%s: %v", step.patch, err)
+		}
+		p := tn.Packages()
+		if shown := encode(t, r.ShownPackages(tn)); shown != step.shown || p.Scripts != step.scripts || fmt.Sprint(p.Tokens) != step.tokens {
+			t.Errorf("%s: %s, scripts %q, tokens %v", step.patch, shown, p.Scripts, p.Tokens)
+		}
+	}
+	for body, say := range map[string]string{
+		`[`: "packages: ", `{"registries":"x"}`: "packages.registries", `{"scripts":"some"}`: `it is "none" or "all"`, `{"scopes":[]}`: "packages.scopes: it is an array",
+		`{"scopes":{"acme":"https://x.test/"}}`: "not a scope like @acme", `{"tokens":{"https://x.test":"a","https://x.test/":null}}`: "stands there twice",
+		`{"tokens":{"x":"hush"}}`: "not an address", `{"tokens":{"https://me:hush@x.test/":"a"}}`: "belong into tokens", `{"tokens":{"https://x.test":true}}`: "there is none yet",
+	} {
+		err := r.PatchPackages(bg, tn, []byte(body))
+		wantFault(t, err, fault.InvalidRequest, say)
+		if strings.Contains(fault.From(err).Detail, "hush") {
+			t.Errorf("%s shows a secret: %v", body, err)
+		}
+	}
 }
 
 // spy is a script that tries to read and write what it must not. What it could do is in its package's folder.
