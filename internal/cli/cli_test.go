@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	for _, name := range []string{"LIVEFN_URL", "LIVEFN_KEY", "LIVEFN_TENANT", "LIVEFN_ADMIN_KEY"} {
+	for _, name := range []string{"LIVEFN_URL", "LIVEFN_KEY", "LIVEFN_TENANT", "LIVEFN_ADMIN_KEY", registryTokenEnv} {
 		_ = os.Unsetenv(name)
 	}
 	goleak.VerifyTestMain(m)
@@ -94,6 +94,7 @@ func (h *hubStub) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	maps.Copy(answers, aliasAnswers)
 	maps.Copy(answers, tokenAnswers)
+	maps.Copy(answers, packagesAnswers)
 	if body, ok := answers[request]; ok {
 		if body == "" {
 			w.WriteHeader(http.StatusNoContent)
@@ -211,6 +212,9 @@ func TestEveryCommandPrintsWhatItDid(t *testing.T) {
 		{"token", "keys", "list"}, {"token", "keys", "add", "HS256", "--kid", "web-1"}, {"token", "keys", "delete", "web-1", "--after", "24h"},
 		{"limits", "show", "acme"}, {"limits", "show", "acme", "--json"}, {"limits", "set", "acme", "callRate=2.5", "memory=512MiB", "callBurst="},
 		{"limits", "set", "acme", "callRate"}, {"limits", "show", "zeta"},
+		{"packages", "show"}, {"packages", "show", "--json"}, {"packages", "set", "scripts=all", "registry=https://npm.acme.example/", "@acme=https://npm.acme.example/private/"},
+		{"packages", "unset", "scripts", "registry", "@acme", "https://npm.acme.example/private/"}, {"packages", "set"}, {"packages", "set", "scripts"},
+		{"packages", "set", "scripts="}, {"packages", "set", "token=x"}, {"packages", "set", "--token-for", "https://npm.acme.example/"}, {"packages", "unset"}, {"packages", "unset", "tokens"},
 		{"backup", "-o", dir + "/cut"}, {"restore", dir + "/index.js", "--data", dir + "/new"}, {"restore", dir + "/nope"},
 		{"load", "add", "--in-flight", "4"}, {"--key", "wrong", "functions"}, {"tenants"}, {"load"}, {"load", "compare", "--rounds", "0"},
 		{"--url", "nowhere", "ps"}, {"--admin-key", "wrong", "tenants", "list"}, {"tenants", "--admin-key", "wrong", "list"},
