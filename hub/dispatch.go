@@ -79,7 +79,11 @@ func (t *tenant) checkQueue(fn string) error {
 // while. Two attempts of an execution must not run at once, so the next one waits for it, at most for
 // AbandonAfter: a function that takes no notice of hub.signal for longer is told apart by its attempt.
 func (x *Execution) abandonLocked() {
-	if x.run != nil && x.durable {
+	if x.run == nil {
+		return
+	}
+	x.t.abandoned.add(x.run)
+	if x.durable {
 		x.leaving, x.leaveBy = x.run, now()+x.t.hub.cfg.AbandonAfter.Milliseconds()
 	}
 }

@@ -65,9 +65,8 @@ func (t *tenant) invoke(req *Request, to Replier) (*Execution, error) {
 
 	x.mu.Lock()
 	if err := h.bridges.Call(t.name, &a.call); err != nil {
-		x.run, x.evicted = nil, true
 		x.mu.Unlock()
-		t.live.Delete(x.rec.ID)
+		x.discard()
 		return nil, err
 	}
 	x.pacer, _ = req.Events.(Calmer)
@@ -95,10 +94,12 @@ func (x *Execution) begunLocked(events Subscriber) {
 	b.Flush()
 }
 
-// discard takes back an execution that never began.
+// discard takes back a call that no bridge was given. Somebody may have cancelled it already; nobody will say
+// that its function has ended.
 func (x *Execution) discard() {
 	x.mu.Lock()
 	x.run, x.evicted = nil, true
+	x.t.abandoned.remove(&x.first)
 	x.mu.Unlock()
 	x.t.live.Delete(x.rec.ID)
 }
@@ -175,6 +176,9 @@ func (a *attempt) Receive(f nodebridge.Frame, b *nodebridge.Batch) {
 			x.leaving = nil
 		}
 		x.mu.Unlock()
+		if f.Kind.Final() && x.t.abandoned.remove(a) {
+			x.overOn(x.rec.Function, a.call.Module.Version)
+		}
 		if admit {
 			x.t.admit(x)
 			x.evictIfIdle()

@@ -31,6 +31,7 @@ type tenant struct {
 
 	presence  presence
 	admission admission
+	abandoned abandoned
 
 	mu        sync.Mutex // guards all below
 	functions map[string]*stream

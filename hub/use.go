@@ -3,8 +3,10 @@ package hub
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/livefn/livefn/internal/fault"
@@ -17,12 +19,13 @@ import (
 // use counts what is on one version.
 type use struct {
 	running, queued, paused int
+	abandoned               int      // functions that may still run though their attempts' ends were decided without them
 	retriable               int      // ended, but may be tried again
 	triggers                []string // that call the version by its number
 }
 
 // busy reports whether something is on the version that a deletion would break.
-func (u *use) busy() bool { return u.running+u.queued+u.paused+len(u.triggers) > 0 }
+func (u *use) busy() bool { return u.running+u.queued+u.paused+u.abandoned+len(u.triggers) > 0 }
 
 func (u *use) add(s State) {
 	switch s {
@@ -89,14 +92,15 @@ func (t *tenant) uses(fn string) (map[int]*use, error) {
 		defer x.mu.Unlock()
 		switch {
 		case x.forgotten:
-		case x.stillThere():
-			on(x.rec.Version).add(Running)
 		case !x.evicted:
 			on(x.rec.Version).add(x.rec.State)
 			seen[id] = x.durable
 		}
 		return true
 	})
+	for _, version := range t.abandoned.of(fn) { // after what runs: it becomes one of them
+		on(version).abandoned++
+	}
 	err := t.hub.store.Scan(store.Range{Prefix: functionPrefix(t.name, fn)}, func(k, v []byte) (bool, error) {
 		ended, again, version := indexed(v)
 		_, id := executionOfKey(k)
@@ -133,8 +137,42 @@ func (t *tenant) uses(fn string) (map[int]*use, error) {
 	return all, nil
 }
 
-// stillThere reports whether the function of an attempt that was given up may still run. x.mu is held.
-func (x *Execution) stillThere() bool { return x.leaving != nil && x.leaveBy > now() }
+// abandoned is the attempts of a tenant whose end was decided without their functions, which may still run: they
+// use their version's files until they end, or their process does. Each is told its final frame, also one that waited
+// for a process in vain.
+type abandoned struct {
+	mu  sync.Mutex // guards all
+	all map[*attempt]struct{}
+}
+
+func (l *abandoned) add(a *attempt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == nil {
+		l.all = map[*attempt]struct{}{}
+	}
+	l.all[a] = struct{}{}
+}
+
+func (l *abandoned) remove(a *attempt) (was bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, was = l.all[a]
+	delete(l.all, a)
+	return was
+}
+
+// of gives the versions of those of a function, one for each.
+func (l *abandoned) of(fn string) (versions []int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for a := range l.all {
+		if a.x.rec.Function == fn { // never changes
+			versions = append(versions, a.call.Module.Version)
+		}
+	}
+	return versions
+}
 
 // On says what is on versions that are to be deleted. A function as a whole goes with its triggers' calls
 // unanswered, as ever.
@@ -153,6 +191,7 @@ func onThem(fn *tenants.Function, vs []*tenants.Version, all map[int]*use) error
 	for _, v := range vs {
 		if u := all[v.Number]; u != nil {
 			sum.running, sum.queued, sum.paused = sum.running+u.running, sum.queued+u.queued, sum.paused+u.paused
+			sum.abandoned += u.abandoned
 			if !whole {
 				sum.triggers = append(sum.triggers, u.triggers...)
 			}
@@ -167,6 +206,9 @@ func onThem(fn *tenants.Function, vs []*tenants.Version, all map[int]*use) error
 	}
 	if len(sum.triggers) > 0 {
 		return fault.New(fault.Conflict, "The trigger %q calls %s: change it first.", sum.triggers[0], what)
+	}
+	if sum.running+sum.queued+sum.paused == 0 {
+		return fault.New(fault.Conflict, "On %s %d cancelled or timed-out executions have functions that still run: they end when they heed hub.signal, or with their process. Wait for them, or drain it (?drain=true).", what, sum.abandoned)
 	}
 	hint := "Wait for them, drain it (?drain=true), or cancel them."
 	if sum.paused > 0 {
@@ -214,12 +256,12 @@ func (t *tenant) runs(fn string, versions map[int]bool) (found bool) {
 	t.live.Range(func(_ string, x *Execution) bool {
 		if x.rec.Function == fn {
 			x.mu.Lock()
-			found = versions[x.rec.Version] && !x.evicted && (x.stillThere() || x.rec.State == Running || x.rec.State == Pausing || x.rec.State == Queued)
+			found = versions[x.rec.Version] && !x.evicted && (x.rec.State == Running || x.rec.State == Pausing || x.rec.State == Queued)
 			x.mu.Unlock()
 		}
 		return !found
 	})
-	return found
+	return found || slices.ContainsFunc(t.abandoned.of(fn), func(version int) bool { return versions[version] })
 }
 
 // Needed gives the versions that must be kept though newer ones are enough.

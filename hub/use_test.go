@@ -357,3 +357,89 @@ func TestWhatADeployPausedGoesOnAfterAStop(t *testing.T) {
 	again.result("1")
 	w.await(v.ID())
 }
+
+// A function that was cancelled or is out of time runs from its version's files until it ends or its process does,
+// however long that takes.
+func TestFilesStayWhileAnAbandonedFunctionRunsFromThem(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		durable bool
+		end     func(r *run)
+	}{
+		{"a call whose function ends", false, func(r *run) { r.result("1") }},
+		{"a call whose process ends", false, func(r *run) { r.lost() }},
+		{"a durable one whose function fails", true, func(r *run) { r.fail("enough") }},
+		{"a durable one whose process ends", true, func(r *run) { r.lost() }},
+	} {
+		for _, late := range []bool{false, true} {
+			t.Run(c.name+map[bool]string{false: " after a cancel", true: " after its time"}[late], func(t *testing.T) {
+				w := newWorld(t, t.TempDir(), Config{AbandonAfter: time.Millisecond})
+				keep := tenants.Settings{KeepVersions: 1}
+				w.publishNext(2, keep)
+				req := &Request{Function: "f", Args: []byte("[1]")}
+				if late {
+					req.Timeout = time.Millisecond
+				}
+				id := ""
+				over := newReplies()
+				if c.durable {
+					v, err := w.hub.Start(context.Background(), w.owner, req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					id = v.ID()
+					if _, err := w.hub.Await(w.owner, id, over); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					x, err := w.hub.Invoke(w.owner, req, over)
+					if err != nil {
+						t.Fatal(err)
+					}
+					id = x.ID()
+				}
+				r := w.bridges.wait(t)
+				if !late {
+					if _, err := w.hub.Cancel(context.Background(), w.owner, id); err != nil {
+						t.Fatal(err)
+					}
+				}
+				over.wait(t)
+				r.told(nodebridge.Cancel)
+				w.publishNext(3, keep)
+				w.says(w.deleteVersion(2, 0), "version 2", "1 cancelled or timed-out", "hub.signal")
+				w.says(w.deleteVersion(2, 30*time.Millisecond), "1 cancelled or timed-out")
+				w.versions(2, 3)
+				c.end(r)
+				if c.durable { // it may be tried again
+					w.says(w.deleteVersion(2, time.Minute), "")
+				}
+				w.versions(3)
+			})
+		}
+	}
+}
+
+// One that was cancelled just before it was refused never runs: it must not hold its version for ever.
+func TestACallThatNoBridgeWasGivenHoldsNothing(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	tn := w.hub.tenant(w.owner)
+	r, via, err := tn.route("f", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := tn.newExecution(r, via, &Request{Function: "f"})
+	x.first.x = x
+	x.first.call = nodebridge.Call{Module: r.module, Receiver: &x.first}
+	x.rec.State, x.run = Running, &x.first
+	tn.live.Store(x.ID(), x) // as far as Invoke has come when others can see it
+	if n, err := w.hub.CancelAll(context.Background(), w.owner, "f"); n != 1 || err != nil {
+		t.Fatalf("cancelled %d, %v", n, err)
+	}
+	w.publishNext(2)
+	w.says(w.deleteVersion(1, 0), "1 cancelled or timed-out")
+	x.discard()
+	if got := w.deleteVersion(1, 0); got != "" {
+		t.Error(got)
+	}
+}

@@ -110,6 +110,22 @@ func TestACallThatWaitsTooLongForAPlaceIsRefused(t *testing.T) {
 	running.wait()
 }
 
+// Whoever cancelled it counts on being told when the files of its function are no longer used.
+func TestACancelledCallThatGetsNoProcessIsToldItsEnd(t *testing.T) {
+	f := faked(t, "dies before ready", Config{Limits: Limits{MaxWaitTime: 50 * time.Millisecond}})
+	late := begin(t, f, nowhere(), "1")
+	late.Cancel("request")
+	if got := late.wait(); !strings.HasPrefix(got, `Error {"code":"overloaded"`) {
+		t.Errorf("after its time it is told %s", got)
+	}
+	f.Limit("acme", Limits{MaxWaitTime: time.Hour})
+	waiting := begin(t, f, nowhere(), "1")
+	waiting.Cancel("request")
+	check(t, "waiting", waits(f), 1)
+	f.Remove("acme")
+	check(t, "when its tenant is removed", waiting.wait(), "Lost")
+}
+
 // What a shrinking pool takes a bridge away from must end there, or be told to move; nothing may be lost, and
 // nothing new may come there.
 func TestAPoolThatShrinksLetsCallsEndOrMove(t *testing.T) {
