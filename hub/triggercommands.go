@@ -39,6 +39,15 @@ func (h *Hub) setTrigger(ctx context.Context, owner *tenants.Tenant, tr *Trigger
 	if old == nil && len(ts.of(owner.Name())) >= maxTriggers {
 		return v, false, fault.New(fault.Overloaded, "A tenant has %d triggers at most.", maxTriggers)
 	}
+	if fn, number := tr.named(); number > 0 { // whoever deletes the version and looks for triggers waits for this one
+		on, err := owner.Version(fn, number)
+		if err != nil {
+			return v, false, err
+		}
+		if !on.Enter(false) {
+			return v, false, errGoing(on)
+		}
+	}
 	at := now()
 	state, err := h.freshState(owner, tr)
 	if err != nil {

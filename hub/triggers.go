@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/livefn/livefn/internal/fault"
@@ -18,10 +20,31 @@ import (
 type triggers struct {
 	hub *Hub
 
-	changing sync.Mutex // held while triggers are changed, which may wait for one to end
+	changing sync.Mutex // held while triggers are changed, which may wait for one to end; and by who must see all
 
 	mu   sync.Mutex // guards live; held shortly, and taken after whatever a caller holds
 	live map[string]map[string]*liveTrigger
+}
+
+// named gives the function that a trigger calls, and its version if it names one by its number, else 0.
+func (tr *Trigger) named() (fn string, version int) {
+	fn, wanted, _ := strings.Cut(tr.Function, "@")
+	version, _ = strconv.Atoi(wanted) // an alias is no number
+	return fn, version
+}
+
+// on gives the names of the triggers that call versions of a function by their numbers, by those. One that is just
+// being set is among them, or will not find the version open.
+func (ts *triggers) on(tenant, fn string) map[int][]string {
+	ts.changing.Lock()
+	defer ts.changing.Unlock()
+	names := map[int][]string{}
+	for _, l := range ts.of(tenant) {
+		if name, version := l.tr.named(); name == fn && version > 0 {
+			names[version] = append(names[version], l.tr.Name)
+		}
+	}
+	return names
 }
 
 // liveTrigger is a trigger that runs.

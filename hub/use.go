@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -127,12 +126,8 @@ func (t *tenant) uses(fn string) (map[int]*use, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look what is on %s: %w", fn, err)
 	}
-	for _, l := range t.hub.triggers.of(t.name) {
-		name, wanted, _ := strings.Cut(l.tr.Function, "@")
-		if version, err := strconv.Atoi(wanted); name == fn && err == nil {
-			u := on(version)
-			u.triggers = append(u.triggers, l.tr.Name)
-		}
+	for version, names := range t.hub.triggers.on(t.name, fn) {
+		on(version).triggers = names
 	}
 	return all, nil
 }

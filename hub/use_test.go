@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -442,4 +443,39 @@ func TestACallThatNoBridgeWasGivenHoldsNothing(t *testing.T) {
 	if got := w.deleteVersion(1, 0); got != "" {
 		t.Error(got)
 	}
+}
+
+// Of a trigger that is set to call a version by its number and the version's deletion, one is refused.
+func TestATriggerAndADeletionOfItsVersionAtOnce(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	set, deleted := 0, 0
+	for n := 2; n < 42; n++ {
+		w.publishNext(n)
+		gone := make(chan bool)
+		go func() {
+			err := w.hub.registry.DeleteVersion(context.Background(), w.owner, "f", n-1, n%4 < 2)
+			if err != nil && !fault.Is(err, fault.Conflict) {
+				t.Error(err)
+			}
+			gone <- err == nil
+		}()
+		_, _, err := w.hub.SetTrigger(context.Background(), w.owner, "daily", []byte(`{"function":"f@`+strconv.Itoa(n-1)+`","schedule":"@daily"}`))
+		if err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Conflict) {
+			t.Error(err)
+		}
+		switch was := <-gone; {
+		case was && err == nil:
+			t.Fatalf("version %d is gone, and a trigger calls it", n-1)
+		case was:
+			deleted++
+		case err == nil:
+			set++
+		}
+		if err == nil {
+			if err := w.hub.DeleteTrigger(context.Background(), w.owner, "daily"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("%d were set, %d versions deleted", set, deleted)
 }

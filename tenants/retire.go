@@ -115,7 +115,7 @@ func (r *Registry) release(ctx context.Context, fn *Function, g *gate, vs []*Ver
 		case closed:
 			return nil
 		case !drain && err == nil:
-			err = fault.New(fault.Conflict, "An execution has just come onto what is to be deleted of the function %q.", fn.Name)
+			err = fault.New(fault.Conflict, "An execution or a trigger has just come onto what is to be deleted of the function %q.", fn.Name)
 		case drain:
 			g.state.Store(gateDraining)
 			if err = r.use.Drained(ctx, fn, vs); err == nil {
