@@ -113,6 +113,7 @@ func (h *Hub) retire(ctx context.Context) {
 			everybody()
 		case <-h.retiring.soon:
 		}
+		before := h.looks.took.Load()
 		for name := range h.retiring.take() {
 			owner, err := h.registry.Tenant(name)
 			if err != nil {
@@ -124,6 +125,12 @@ func (h *Hub) retire(ctx context.Context) {
 				}
 			}
 		}
+		rest := time.NewTimer(restAfter(time.Duration(h.looks.took.Load() - before)))
+		select {
+		case <-ctx.Done():
+		case <-rest.C:
+		}
+		rest.Stop()
 	}
 }
 

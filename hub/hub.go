@@ -99,6 +99,7 @@ type Hub struct {
 	timers   *timers
 	triggers *triggers
 	retiring *retiring
+	looks    looks
 	batch    nodebridge.Batch // what the store's callbacks touched; the committer's alone
 
 	limiting sync.Mutex    // held while bridges are told limits, so that they hear of changes in order

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/livefn/livefn/internal/fault"
@@ -212,6 +213,23 @@ func onThem(fn *tenants.Function, vs []*tenants.Version, all map[int]*use) error
 	return fault.New(fault.Conflict, "Executions are on %s: %d running, %d queued, %d paused. %s", what, sum.running, sum.queued, sum.paused, hint)
 }
 
+// looks is what the hub has spent to find what is on versions. Each look goes through the index of all executions of a
+// function that are kept.
+type looks struct {
+	took  atomic.Int64 // nanoseconds, those of drains included
+	count atomic.Int64 // added after took
+}
+
+// Rests between looks: retention looks again when an execution leaves a version that is to go, and a drain until
+// nothing is left, so that with many executions kept they would do little else.
+const (
+	restTimes   = 19 // as long as a look took: looks take a twentieth of one processor
+	longestRest = time.Minute
+)
+
+// restAfter gives how long there is no look after one that took so long.
+func restAfter(took time.Duration) time.Duration { return min(restTimes*took, longestRest) }
+
 // useLook is how often a drain of a version looks whether everything has ended.
 const useLook = 20 * time.Millisecond
 
@@ -224,10 +242,12 @@ func (h *Hub) Drained(ctx context.Context, fn *tenants.Function, vs []*tenants.V
 		wanted[v.Number] = true
 	}
 	for {
+		began := time.Now()
 		t, all, err := h.usesOf(fn)
 		if err != nil {
 			return err
 		}
+		next := time.Now().Add(restAfter(time.Since(began)))
 		left := onThem(fn, vs, all)
 		if left == nil || ctx.Err() != nil {
 			return left
@@ -237,7 +257,7 @@ func (h *Hub) Drained(ctx context.Context, fn *tenants.Function, vs []*tenants.V
 				return left
 			}
 		}
-		for again := true; again && ctx.Err() == nil; again = t.runs(fn.Name, wanted) { // a cheaper look meanwhile
+		for again := true; again && ctx.Err() == nil; again = time.Now().Before(next) || t.runs(fn.Name, wanted) { // a cheaper look meanwhile
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
@@ -279,6 +299,9 @@ func (h *Hub) usesOf(fn *tenants.Function) (*tenant, map[int]*use, error) {
 		return nil, nil, err
 	}
 	t := h.tenant(owner)
+	began := time.Now()
 	all, err := t.uses(fn.Name)
+	h.looks.took.Add(int64(time.Since(began)))
+	h.looks.count.Add(1)
 	return t, all, err
 }

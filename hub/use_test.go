@@ -479,3 +479,90 @@ func TestATriggerAndADeletionOfItsVersionAtOnce(t *testing.T) {
 	}
 	t.Logf("%d were set, %d versions deleted", set, deleted)
 }
+
+// index makes as many entries of ended executions of f's version 1 in the index, every hundredth of a failed one.
+func (w *world) index(entries int) {
+	w.t.Helper()
+	var id [26]byte
+	for entries > 0 {
+		var ops []store.Op
+		for ; entries > 0 && len(ops) < 500; entries-- {
+			r := Record{State: Succeeded, Version: 1}
+			if entries%100 == 1 {
+				r.State = Failed
+			}
+			ops = append(ops, store.Op{Key: functionKey("acme", "f", w.hub.ids.next(now(), &id)), Value: indexValue(&r)})
+		}
+		if err := w.store.Commit(context.Background(), ops...); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// rested waits for the looks up to the last one, and sees that after each from the one behind first on nothing was
+// looked at for restTimes as long as it took.
+func (w *world) rested(first, last int64, ask func()) {
+	w.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	at := func(count int64) (took time.Duration) {
+		for w.hub.looks.count.Load() < count {
+			ask()
+			select {
+			case <-tick.C:
+			case <-w.t.Context().Done():
+				w.t.Fatal("it does not look")
+			}
+		}
+		return time.Duration(w.hub.looks.took.Load())
+	}
+	before, began := at(first), time.Now()
+	took := at(last-1) - before
+	at(last)
+	if elapsed := time.Since(began); elapsed < restTimes*took {
+		w.t.Errorf("there were looks for %v of %v, and for that of the last", took, elapsed)
+	}
+}
+
+// What is kept of executions must not make retention cost more than a small part of a processor.
+func TestRetentionRestsBetweenItsLooks(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	w.index(10_000)
+	w.publishNext(2, tenants.Settings{KeepVersions: 1})
+	w.rested(1, 4, func() { w.hub.retiring.add("acme") })
+	w.versions(1, 2) // it may be tried again
+}
+
+func TestADrainRestsBetweenItsLooks(t *testing.T) {
+	w := newWorld(t, t.TempDir(), Config{})
+	w.index(10_000)
+	v, err := w.hub.Start(context.Background(), w.owner, &Request{Function: "f", Delay: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.publishNext(2)
+	done := make(chan string, 1)
+	go func() { done <- w.deleteVersion(1, time.Minute) }()
+	w.rested(2, 5, func() {})
+	if _, err := w.hub.Cancel(context.Background(), w.owner, v.ID()); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-done; got != "" {
+		t.Error(got)
+	}
+}
+
+// BenchmarkLook is one look at what is on the versions of a function of which so many executions are kept.
+func BenchmarkLook(b *testing.B) {
+	w := newWorld(b, b.TempDir(), Config{})
+	w.index(100_000)
+	fn, err := w.owner.Function("f")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if needed, err := w.hub.Needed(fn); err != nil || !needed[1] {
+			b.Fatal(needed, err)
+		}
+	}
+}
