@@ -61,6 +61,7 @@ type commands struct {
 	Bridges   bridgesCmd   `cmd:"" help:"List Node processes, and those that ended last."`
 	Limits    limitsCmd    `cmd:"" help:"Show and set what a tenant may take (operator)."`
 	Packages  packagesCmd  `cmd:"" help:"Show and change how packages are installed: registries, their tokens, and whether scripts run."`
+	Origins   originsCmd   `cmd:"" help:"Show and set whose pages may act as the tenant."`
 	Token     tokenCmd     `cmd:"" help:"Mint and revoke tokens for pages, and manage their keys."`
 	Backup    backupCmd    `cmd:"" help:"Write a backup of a running hub into a file (operator)."`
 	Restore   restoreCmd   `cmd:"" help:"Make a data folder of a backup."`

@@ -95,6 +95,7 @@ func (h *hubStub) serve(w http.ResponseWriter, r *http.Request) {
 	maps.Copy(answers, aliasAnswers)
 	maps.Copy(answers, tokenAnswers)
 	maps.Copy(answers, packagesAnswers)
+	maps.Copy(answers, originsAnswers)
 	if body, ok := answers[request]; ok {
 		if body == "" {
 			w.WriteHeader(http.StatusNoContent)
@@ -215,6 +216,8 @@ func TestEveryCommandPrintsWhatItDid(t *testing.T) {
 		{"packages", "show"}, {"packages", "show", "--json"}, {"packages", "set", "scripts=all", "registry=https://npm.acme.example/", "@acme=https://npm.acme.example/private/"},
 		{"packages", "unset", "scripts", "registry", "@acme", "https://npm.acme.example/private/"}, {"packages", "set"}, {"packages", "set", "scripts"},
 		{"packages", "set", "scripts="}, {"packages", "set", "token=x"}, {"packages", "set", "--token-for", "https://npm.acme.example/"}, {"packages", "unset"}, {"packages", "unset", "tokens"},
+		{"origins", "show"}, {"origins", "set", "https://app.example.com", "https://*.example.org", "--json"}, {"origins", "set", "--none"}, {"origins", "unset"},
+		{"origins", "unset", "--json"}, {"origins", "set"}, {"origins", "set", "https://app.example.com", "--none"},
 		{"backup", "-o", dir + "/cut"}, {"restore", dir + "/index.js", "--data", dir + "/new"}, {"restore", dir + "/nope"},
 		{"load", "add", "--in-flight", "4"}, {"--key", "wrong", "functions"}, {"tenants"}, {"load"}, {"load", "compare", "--rounds", "0"},
 		{"--url", "nowhere", "ps"}, {"--admin-key", "wrong", "tenants", "list"}, {"tenants", "--admin-key", "wrong", "list"},

@@ -25,3 +25,25 @@ func TestTheProgramChangesHowPackagesAreInstalled(t *testing.T) {
 		}
 	}
 }
+
+// No list and an empty one are opposites: the program must send and show each as what it is.
+func TestTheProgramSaysWhosePagesMayActAsTheTenant(t *testing.T) {
+	h := startHub(t)
+	t.Setenv("LIVEFN_KEY", h.key)
+	for _, step := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"show"}, `{"origins":null}`},
+		{[]string{"set", "https://app.example.com", "https://*.example.org"}, `{"origins":["https://app.example.com","https://*.example.org"]}`},
+		{[]string{"set", "--none"}, `{"origins":[]}`},
+		{[]string{"show"}, `{"origins":[]}`},
+		{[]string{"unset"}, `{"origins":null}`},
+		{[]string{"show"}, `{"origins":null}`},
+	} {
+		out, err := h.cli(append([]string{"origins", "--json"}, step.args...)...)
+		if err != nil || out != step.want+"\n" {
+			t.Errorf("origins %q: %v, %s, want %s", step.args, err, out, step.want)
+		}
+	}
+}
