@@ -12,6 +12,12 @@
 //   status                           the connection; data-status: connecting | open | reconnecting | closed
 //   no-walls                         the warning that functions run without walls
 //   bridge-<pid>                     a Node process (data-state: running | draining | late)
+//   packages, packages-list          the form with how packages are installed (data-state: saved | changed | saving), and
+//                                    its scopes and addresses with a token
+//   packages-scripts,                what of it can be changed; packages-problem: why the hub refused
+//   packages-registry,
+//   packages-save, packages-problem
+//   origins                          whose pages may act as the tenant
 //   function-<name>                  a function in the list (a link)
 //   call-args, call-submit,          the arguments, Call, Start durable, and what came of it
 //   start-submit, call-result        (call-result has data-state: running | paused | succeeded | failed | started)

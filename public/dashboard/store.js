@@ -27,6 +27,7 @@ export class Store {
     sampled: false, // the hub is too busy for all of them to be shown
     calls: new Map(), // function → its last call from here
     bridges: undefined, // {items, ended}: the tenant's Node processes
+    settings: undefined, // {packages, origins}: the tenant's; busy, failure: of the last change
     published: undefined, // what stands under the chosen function's name
     detail: undefined // the open execution
   }
@@ -37,13 +38,18 @@ export class Store {
   #session // aborted at sign-out: ends all that listens
   #dirty = false
   #publishing = false
+  #looks = 0 // at the settings
   #calm // the timer after which a busy hub counts as calm
   #watched = new Map() // execution id → AbortController of its progress
 
   constructor ({ key }) {
     this.#key = key ?? sessionStorage.getItem(KEY) ?? undefined
     addEventListener('hashchange', () => this.#routed())
-    addEventListener('focus', () => this.#client && this.loadFunctions())
+    addEventListener('focus', () => {
+      if (!this.#client) return
+      this.loadFunctions()
+      this.loadSettings()
+    })
   }
 
   begin () {
@@ -85,6 +91,7 @@ export class Store {
     this.loadFunctions()
     this.loadExecutions()
     this.loadBridges()
+    this.loadSettings()
     const looking = setInterval(() => { // they have no stream, and are looked at on the first page alone
       if (!document.hidden && this.state.status === 'open' && !this.state.route.function) this.loadBridges()
     }, BRIDGES)
@@ -98,9 +105,10 @@ export class Store {
     this.#client?.close()
     this.#client = this.#key = undefined
     this.#watched.clear()
+    this.#looks++
     sessionStorage.removeItem(KEY)
     Object.assign(this.state, {
-      status: 'signed-out', error: undefined, functions: undefined, functionsError: undefined, executions: new Map(), executionsError: undefined, loaded: false, sampled: false, calls: new Map(), bridges: undefined, published: undefined, detail: undefined
+      status: 'signed-out', error: undefined, functions: undefined, functionsError: undefined, executions: new Map(), executionsError: undefined, loaded: false, sampled: false, calls: new Map(), bridges: undefined, settings: undefined, published: undefined, detail: undefined
     })
     this.changed()
   }
@@ -124,6 +132,36 @@ export class Store {
     } catch { // not allowed, or lost on the way: what was known stays
     }
     this.changed()
+  }
+
+  async loadSettings () {
+    const look = ++this.#looks
+    try {
+      const [packages, { origins }] = await Promise.all([this.#api('/packages'), this.#api('/origins')])
+      if (look !== this.#looks) return // there is a newer one, or a change
+      this.state.settings = { ...this.state.settings, packages, origins }
+    } catch { // not allowed, or lost on the way: what was known stays
+    }
+    this.changed()
+  }
+
+  /** Changes what patch names of how packages are installed; true if the hub agreed. */
+  async changePackages (patch) {
+    const { settings } = this.state
+    Object.assign(settings, { busy: true, failure: undefined })
+    this.changed()
+    try {
+      const packages = await this.#api('/packages', { method: 'PATCH', body: JSON.stringify(patch) })
+      this.#looks++
+      if (this.state.settings) Object.assign(this.state.settings, { packages })
+      return true
+    } catch (failure) {
+      if (this.state.settings) Object.assign(this.state.settings, { failure })
+      return false
+    } finally {
+      if (this.state.settings) this.state.settings.busy = false
+      this.changed()
+    }
   }
 
   async loadExecutions () {
@@ -201,6 +239,7 @@ export class Store {
     this.state.status = status
     if (status === 'open') { // whatever happened meanwhile
       this.loadFunctions()
+      this.loadSettings()
       this.loadExecutions()
     }
     if (status === 'closed' && !this.#session.signal.aborted) { // the key was taken back
@@ -325,8 +364,9 @@ export class Store {
     return true
   }
 
-  async #api (path) {
+  async #api (path, request) {
     const response = await fetch(`/v1${path}`, {
+      ...request,
       headers: { authorization: `Bearer ${this.#key}`, accept: 'application/json' }, signal: this.#session.signal
     })
     const body = await response.json().catch(() => ({}))

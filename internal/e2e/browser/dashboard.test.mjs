@@ -74,3 +74,41 @@ test('an execution that somebody else started appears, and its state follows', (
   await fetch(`${url}/v1/executions/${execution}/cancel`, { method: 'POST', headers })
   await page.locator(`[data-testid="state-${execution}"][data-state=cancelled]`).waitFor()
 }))
+
+test('the first page shows the tenant\'s settings, and changes how packages are installed', t => inPage(async page => {
+  const api = async (method, path, body) => {
+    const response = await fetch(`${url}/v1${path}`, { method, headers: { Authorization: `Bearer ${key}` }, body: body && JSON.stringify(body) })
+    return response.status === 204 ? undefined : response.json()
+  }
+  t.after(() => Promise.all([api('PUT', '/packages', {}), api('DELETE', '/origins')]))
+  await api('PUT', '/packages', { scopes: { '@acme': 'https://npm.test/private/' }, tokens: { 'https://npm.test/private/': 'npm_SECRET' } })
+  await api('PUT', '/origins', { origins: ['https://app.example.com'] })
+  const $ = id => page.getByTestId(id)
+  const inState = state => page.locator(`[data-testid=packages][data-state=${state}]`).waitFor()
+
+  await page.goto(`${url}/#key=${key}`)
+  await $('packages-list').getByText('@acme').waitFor()
+  await $('packages-list').getByText('token set, never shown').waitFor()
+  await $('origins').getByText('https://app.example.com').waitFor()
+  assert.ok(!(await page.content()).includes('npm_SECRET'))
+
+  await $('packages-registry').fill('nowhere')
+  await inState('changed')
+  await $('packages-save').click()
+  await $('packages-problem').getByText('is not an address').waitFor()
+  assert.equal(await $('packages-registry').inputValue(), 'nowhere', 'what was typed is gone')
+  await $('packages-registry').fill('https://npm.test')
+  await $('packages-scripts').selectOption('all')
+  await $('packages-save').click()
+  await inState('saved')
+  assert.ok(await $('packages-problem').isHidden(), 'a problem that is over is still shown')
+  assert.equal(await $('packages-registry').inputValue(), 'https://npm.test/')
+  const want = { scripts: 'all', registry: 'https://npm.test/', scopes: { '@acme': 'https://npm.test/private/' }, tokens: ['https://npm.test/private/'] }
+  assert.deepEqual(await api('GET', '/packages'), want)
+
+  await $('packages-registry').fill('')
+  await $('packages-save').click()
+  await inState('saved')
+  delete want.registry
+  assert.deepEqual(await api('GET', '/packages'), want)
+}, { tolerate: /status of 400/ }))

@@ -6,6 +6,7 @@ import { detail } from './detail.js'
 import { executions } from './executions.js'
 import { functions } from './functions.js'
 import { panel } from './panel.js'
+import { settings } from './settings.js'
 import { versions } from './versions.js'
 
 const STATUS = {
@@ -26,8 +27,9 @@ export function shell (store) {
   const list = executions(store)
   const under = versions(store)
   const processes = bridges()
+  const tenant = settings(store)
   const open = detail(store)
-  const middle = h('main', { class: 'middle', id: 'main' }, call.element, list.element, under.element, processes.element)
+  const middle = h('main', { class: 'middle', id: 'main' }, call.element, list.element, under.element, processes.element, tenant.element)
   const warning = h('p', { class: 'warning', role: 'alert', 'data-testid': 'no-walls' },
     h('strong', {}, 'Functions run without walls.'), ' They see and do what the user that runs the hub can: publish only code that you trust.')
   const body = h('div', { class: 'body' }, side.element, middle, open.element)
@@ -52,7 +54,7 @@ export function shell (store) {
       show(warning, state.bridges?.items.some(bridge => bridge.walls === false))
       set(body, { 'data-open': state.route.execution ? 'execution' : state.route.function ? 'function' : 'home' })
       document.title = state.route.function ? `${state.route.function} · livefn` : 'livefn'
-      for (const view of [side, call, list, under, processes, open]) view.update(state)
+      for (const view of [side, call, list, under, processes, tenant, open]) view.update(state)
     }
   }
 }
