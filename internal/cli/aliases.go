@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"net/http"
 	"net/url"
@@ -61,30 +60,22 @@ type aliasLsCmd struct {
 }
 
 func (c *aliasLsCmd) Run(ctx context.Context, s *session) error {
-	a, err := s.hub.Do(ctx, http.MethodGet, functionPath(c.Function)+"/aliases", nil)
-	if err != nil {
-		return err
-	}
-	if s.json {
-		return s.result(a.Body)
-	}
-	var page struct{ Items []aliasView }
-	if err := json.Unmarshal(a.Body, &page); err != nil {
-		return err
-	}
-	if len(page.Items) == 0 {
-		return s.say("no aliases; make one with: livefn alias set %s prod VERSION", plain(c.Function))
-	}
-	now := time.Now()
-	var rows [][]string
-	for _, a := range page.Items {
-		before := "-"
-		if a.Previous != nil {
-			before = pointsAt(a.Previous.Version, a.Previous.Weights)
+	type page struct{ Items []aliasView }
+	return answer(ctx, s, http.MethodGet, functionPath(c.Function)+"/aliases", nil, func(p page) error {
+		if len(p.Items) == 0 {
+			return s.say("no aliases; make one with: livefn alias set %s prod VERSION", plain(c.Function))
 		}
-		rows = append(rows, []string{plain(a.Name), pointsAt(a.Version, a.Weights), before, ago(a.UpdatedAt, now)})
-	}
-	return table(s.out, "ALIAS VERSION BEFORE UPDATED", rows)
+		now := time.Now()
+		var rows [][]string
+		for _, a := range p.Items {
+			before := "-"
+			if a.Previous != nil {
+				before = pointsAt(a.Previous.Version, a.Previous.Weights)
+			}
+			rows = append(rows, []string{plain(a.Name), pointsAt(a.Version, a.Weights), before, ago(a.UpdatedAt, now)})
+		}
+		return table(s.out, "ALIAS VERSION BEFORE UPDATED", rows)
+	})
 }
 
 type aliasSetCmd struct {
@@ -119,22 +110,11 @@ func (c *aliasSetCmd) Run(ctx context.Context, s *session) error {
 		}
 		body.Weights[strconv.Itoa(n)] += share
 	}
-	a, err := s.hub.Do(ctx, http.MethodPut, aliasPath(c.Function, c.Alias), body)
-	if err != nil {
-		return err
-	}
-	return s.showAlias(a.Body)
+	return answer(ctx, s, http.MethodPut, aliasPath(c.Function, c.Alias), body, s.showAlias)
 }
 
 // showAlias prints the alias that the hub answered with.
-func (s *session) showAlias(body []byte) error {
-	if s.json {
-		return s.result(body)
-	}
-	var a aliasView
-	if err := json.Unmarshal(body, &a); err != nil {
-		return err
-	}
+func (s *session) showAlias(a aliasView) error {
 	return s.say("%s means %s", plain(a.Name), pointsAt(a.Version, a.Weights))
 }
 
@@ -144,11 +124,7 @@ type aliasRollbackCmd struct {
 }
 
 func (c *aliasRollbackCmd) Run(ctx context.Context, s *session) error {
-	a, err := s.hub.Do(ctx, http.MethodPost, aliasPath(c.Function, c.Alias)+"/rollback", nil)
-	if err != nil {
-		return err
-	}
-	return s.showAlias(a.Body)
+	return answer(ctx, s, http.MethodPost, aliasPath(c.Function, c.Alias)+"/rollback", nil, s.showAlias)
 }
 
 type aliasRmCmd struct {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -21,14 +20,7 @@ func (c *bridgesCmd) Run(ctx context.Context, s *session) error {
 	if c.All {
 		s = c.as(s)
 	}
-	a, err := s.hub.Do(ctx, http.MethodGet, "/v1/bridges", nil)
-	if err != nil {
-		return err
-	}
-	if s.json {
-		return s.result(a.Body)
-	}
-	var page struct {
+	type page struct {
 		Items []struct {
 			Tenant, Node, State, StartedAt  string
 			PID, InFlight, Calls, Processes int
@@ -40,33 +32,32 @@ func (c *bridgesCmd) Run(ctx context.Context, s *session) error {
 			PID                           int
 		}
 	}
-	if err := json.Unmarshal(a.Body, &page); err != nil {
-		return err
-	}
-	now := time.Now()
-	if len(page.Items) == 0 {
-		if err := s.say("no bridges; a tenant has one from its first call on"); err != nil {
-			return err
+	return answer(ctx, s, http.MethodGet, "/v1/bridges", nil, func(p page) error {
+		now := time.Now()
+		if len(p.Items) == 0 {
+			if err := s.say("no bridges; a tenant has one from its first call on"); err != nil {
+				return err
+			}
+		} else {
+			var rows [][]string
+			for _, b := range p.Items {
+				rows = append(rows, []string{b.Tenant, strconv.Itoa(b.PID), b.State, b.Node, units.Size(b.Memory >> 20 << 20).String(),
+					fmt.Sprintf("%.0f%%", b.CPU*100), fmt.Sprintf("%.1fms", b.LoopDelay), strconv.Itoa(b.InFlight), strconv.Itoa(b.Calls), ago(b.StartedAt, now)})
+			}
+			if err := table(s.out, "TENANT PID STATE NODE MEMORY CPU DELAY IN-FLIGHT CALLS AGE", rows); err != nil {
+				return err
+			}
 		}
-	} else {
+		if len(p.Ended) == 0 {
+			return nil
+		}
 		var rows [][]string
-		for _, b := range page.Items {
-			rows = append(rows, []string{b.Tenant, strconv.Itoa(b.PID), b.State, b.Node, units.Size(b.Memory >> 20 << 20).String(),
-				fmt.Sprintf("%.0f%%", b.CPU*100), fmt.Sprintf("%.1fms", b.LoopDelay), strconv.Itoa(b.InFlight), strconv.Itoa(b.Calls), ago(b.StartedAt, now)})
+		for _, b := range p.Ended {
+			rows = append(rows, []string{b.Tenant, strconv.Itoa(b.PID), ago(b.EndedAt, now), b.Code, plain(b.Reason)})
 		}
-		if err := table(s.out, "TENANT PID STATE NODE MEMORY CPU DELAY IN-FLIGHT CALLS AGE", rows); err != nil {
+		if err := s.say(""); err != nil {
 			return err
 		}
-	}
-	if len(page.Ended) == 0 {
-		return nil
-	}
-	var rows [][]string
-	for _, b := range page.Ended {
-		rows = append(rows, []string{b.Tenant, strconv.Itoa(b.PID), ago(b.EndedAt, now), b.Code, plain(b.Reason)})
-	}
-	if err := s.say(""); err != nil {
-		return err
-	}
-	return table(s.out, "ENDED PID AGO CODE REASON", rows)
+		return table(s.out, "ENDED PID AGO CODE REASON", rows)
+	})
 }

@@ -45,39 +45,31 @@ func (c *psCmd) Run(ctx context.Context, s *session) error {
 			q.Set(name, v)
 		}
 	}
-	a, err := s.hub.Do(ctx, http.MethodGet, "/v1/executions?"+q.Encode(), nil)
-	if err != nil {
-		return err
-	}
-	if s.json {
-		return s.result(a.Body)
-	}
-	var page struct {
+	type page struct {
 		Items []execution
 		Next  string
 	}
-	if err := json.Unmarshal(a.Body, &page); err != nil {
-		return err
-	}
-	if len(page.Items) == 0 {
-		return s.say("no executions")
-	}
-	now := time.Now()
-	var rows [][]string
-	for _, x := range page.Items {
-		why := ""
-		if x.Error != nil {
-			why = plain(x.Error.Code + ": " + x.Error.Message)
+	return answer(ctx, s, http.MethodGet, "/v1/executions?"+q.Encode(), nil, func(p page) error {
+		if len(p.Items) == 0 {
+			return s.say("no executions")
 		}
-		rows = append(rows, []string{x.ID, x.Function + "@" + strconv.Itoa(x.Version), x.State, strconv.Itoa(x.Attempt), ago(x.CreatedAt, now), why})
-	}
-	if err := table(s.out, "EXECUTION FUNCTION STATE ATTEMPT AGE ERROR", rows); err != nil {
-		return err
-	}
-	if page.Next != "" {
-		return s.say("more: livefn ps --cursor %s", page.Next)
-	}
-	return nil
+		now := time.Now()
+		var rows [][]string
+		for _, x := range p.Items {
+			why := ""
+			if x.Error != nil {
+				why = plain(x.Error.Code + ": " + x.Error.Message)
+			}
+			rows = append(rows, []string{x.ID, x.Function + "@" + strconv.Itoa(x.Version), x.State, strconv.Itoa(x.Attempt), ago(x.CreatedAt, now), why})
+		}
+		if err := table(s.out, "EXECUTION FUNCTION STATE ATTEMPT AGE ERROR", rows); err != nil {
+			return err
+		}
+		if p.Next != "" {
+			return s.say("more: livefn ps --cursor %s", p.Next)
+		}
+		return nil
+	})
 }
 
 type pauseCmd struct {

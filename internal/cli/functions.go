@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"net/http"
 	"net/url"
@@ -23,29 +22,21 @@ type functionsVersionsCmd struct {
 }
 
 func (c *functionsVersionsCmd) Run(ctx context.Context, s *session) error {
-	a, err := s.hub.Do(ctx, http.MethodGet, functionPath(c.Name)+"/versions", nil)
-	if err != nil {
-		return err
-	}
-	if s.json {
-		return s.result(a.Body)
-	}
-	var page struct {
+	type page struct {
 		Items []struct {
 			Version                 int
 			State, CreatedAt, Error string
 		}
 	}
-	if err := json.Unmarshal(a.Body, &page); err != nil {
-		return err
-	}
-	now := time.Now()
-	var rows [][]string
-	for _, v := range slices.Backward(page.Items) {
-		why, _, _ := strings.Cut(v.Error, "\n")
-		rows = append(rows, []string{strconv.Itoa(v.Version), v.State, ago(v.CreatedAt, now), plain(why)})
-	}
-	return table(s.out, "VERSION STATE PUBLISHED ERROR", rows)
+	return answer(ctx, s, http.MethodGet, functionPath(c.Name)+"/versions", nil, func(p page) error {
+		now := time.Now()
+		var rows [][]string
+		for _, v := range slices.Backward(p.Items) {
+			why, _, _ := strings.Cut(v.Error, "\n")
+			rows = append(rows, []string{strconv.Itoa(v.Version), v.State, ago(v.CreatedAt, now), plain(why)})
+		}
+		return table(s.out, "VERSION STATE PUBLISHED ERROR", rows)
+	})
 }
 
 type functionsRmCmd struct {
@@ -71,14 +62,7 @@ func (c *functionsRmCmd) Run(ctx context.Context, s *session) error {
 type functionsLsCmd struct{}
 
 func (*functionsLsCmd) Run(ctx context.Context, s *session) error {
-	a, err := s.hub.Do(ctx, http.MethodGet, "/v1/functions", nil)
-	if err != nil {
-		return err
-	}
-	if s.json {
-		return s.result(a.Body)
-	}
-	var page struct {
+	type page struct {
 		Items []struct {
 			Name      string
 			Latest    int
@@ -88,28 +72,27 @@ func (*functionsLsCmd) Run(ctx context.Context, s *session) error {
 			UpdatedAt string
 		}
 	}
-	if err := json.Unmarshal(a.Body, &page); err != nil {
-		return err
-	}
-	if len(page.Items) == 0 {
-		return s.say("no functions; publish one with: livefn publish DIR")
-	}
-	now := time.Now()
-	var rows [][]string
-	for _, f := range page.Items {
-		latest := "-"
-		if f.Latest > 0 {
-			latest = strconv.Itoa(f.Latest)
+	return answer(ctx, s, http.MethodGet, "/v1/functions", nil, func(p page) error {
+		if len(p.Items) == 0 {
+			return s.say("no functions; publish one with: livefn publish DIR")
 		}
-		var aliases []string
-		for _, name := range slices.Sorted(maps.Keys(f.Aliases)) {
-			a := f.Aliases[name]
-			aliases = append(aliases, plain(name)+"→"+strings.ReplaceAll(pointsAt(a.Version, a.Weights), " ", ","))
+		now := time.Now()
+		var rows [][]string
+		for _, f := range p.Items {
+			latest := "-"
+			if f.Latest > 0 {
+				latest = strconv.Itoa(f.Latest)
+			}
+			var aliases []string
+			for _, name := range slices.Sorted(maps.Keys(f.Aliases)) {
+				a := f.Aliases[name]
+				aliases = append(aliases, plain(name)+"→"+strings.ReplaceAll(pointsAt(a.Version, a.Weights), " ", ","))
+			}
+			if aliases == nil {
+				aliases = []string{"-"}
+			}
+			rows = append(rows, []string{f.Name, latest, strconv.Itoa(f.Versions), f.State, strings.Join(aliases, " "), ago(f.UpdatedAt, now)})
 		}
-		if aliases == nil {
-			aliases = []string{"-"}
-		}
-		rows = append(rows, []string{f.Name, latest, strconv.Itoa(f.Versions), f.State, strings.Join(aliases, " "), ago(f.UpdatedAt, now)})
-	}
-	return table(s.out, "FUNCTION LATEST VERSIONS STATE ALIASES UPDATED", rows)
+		return table(s.out, "FUNCTION LATEST VERSIONS STATE ALIASES UPDATED", rows)
+	})
 }

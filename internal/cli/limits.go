@@ -46,21 +46,10 @@ type showLimitsCmd struct {
 }
 
 func (c *showLimitsCmd) Run(ctx context.Context, s *session, all *commands) error {
-	a, err := all.Limits.as(s).hub.Do(ctx, http.MethodGet, limitsPath(c.Tenant), nil)
-	if err != nil {
-		return err
-	}
-	return s.showLimits(a.Body)
+	return answer(ctx, all.Limits.as(s), http.MethodGet, limitsPath(c.Tenant), nil, s.showLimits)
 }
 
-func (s *session) showLimits(body []byte) error {
-	if s.json {
-		return s.result(body)
-	}
-	var l limits
-	if err := json.Unmarshal(body, &l); err != nil {
-		return err
-	}
+func (s *session) showLimits(l limits) error {
 	var rows [][]string
 	for _, name := range slices.Sorted(maps.Keys(l.Effective)) {
 		from := "default"
@@ -102,9 +91,5 @@ func (c *setLimitsCmd) Run(ctx context.Context, s *session, all *commands) error
 			next[name] = bytes.TrimSpace(b)
 		}
 	}
-	a, err := hub.Do(ctx, http.MethodPut, limitsPath(c.Tenant), next)
-	if err != nil {
-		return err
-	}
-	return s.showLimits(a.Body)
+	return answer(ctx, s, http.MethodPut, limitsPath(c.Tenant), next, s.showLimits)
 }

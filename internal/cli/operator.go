@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -52,32 +51,24 @@ func (c *createTenantCmd) Run(ctx context.Context, s *session, all *commands) er
 type listTenantsCmd struct{}
 
 func (*listTenantsCmd) Run(ctx context.Context, s *session, all *commands) error {
-	a, err := all.Tenants.as(s).hub.Do(ctx, http.MethodGet, "/v1/admin/tenants", nil)
-	if err != nil {
-		return err
-	}
-	if s.json {
-		return s.result(a.Body)
-	}
-	var page struct {
+	type page struct {
 		Items []struct {
 			Name      string
 			CreatedAt string
 			Functions int
 		}
 	}
-	if err := json.Unmarshal(a.Body, &page); err != nil {
-		return err
-	}
-	if len(page.Items) == 0 {
-		return s.say("no tenants")
-	}
-	now := time.Now()
-	var rows [][]string
-	for _, t := range page.Items {
-		rows = append(rows, []string{t.Name, strconv.Itoa(t.Functions), ago(t.CreatedAt, now)})
-	}
-	return table(s.out, "TENANT FUNCTIONS AGE", rows)
+	return answer(ctx, all.Tenants.as(s), http.MethodGet, "/v1/admin/tenants", nil, func(p page) error {
+		if len(p.Items) == 0 {
+			return s.say("no tenants")
+		}
+		now := time.Now()
+		var rows [][]string
+		for _, t := range p.Items {
+			rows = append(rows, []string{t.Name, strconv.Itoa(t.Functions), ago(t.CreatedAt, now)})
+		}
+		return table(s.out, "TENANT FUNCTIONS AGE", rows)
+	})
 }
 
 type deleteTenantCmd struct {
@@ -120,28 +111,20 @@ type listKeysCmd struct {
 }
 
 func (c *listKeysCmd) Run(ctx context.Context, s *session, all *commands) error {
-	a, err := all.Keys.as(s).hub.Do(ctx, http.MethodGet, keysPath(c.Tenant), nil)
-	if err != nil {
-		return err
-	}
-	if s.json {
-		return s.result(a.Body)
-	}
-	var page struct {
+	type page struct {
 		Items []struct{ ID, CreatedAt string }
 	}
-	if err := json.Unmarshal(a.Body, &page); err != nil {
-		return err
-	}
-	if len(page.Items) == 0 {
-		return s.say("no keys")
-	}
-	now := time.Now()
-	var rows [][]string
-	for _, k := range page.Items {
-		rows = append(rows, []string{k.ID, ago(k.CreatedAt, now)})
-	}
-	return table(s.out, "KEY AGE", rows)
+	return answer(ctx, all.Keys.as(s), http.MethodGet, keysPath(c.Tenant), nil, func(p page) error {
+		if len(p.Items) == 0 {
+			return s.say("no keys")
+		}
+		now := time.Now()
+		var rows [][]string
+		for _, k := range p.Items {
+			rows = append(rows, []string{k.ID, ago(k.CreatedAt, now)})
+		}
+		return table(s.out, "KEY AGE", rows)
+	})
 }
 
 type deleteKeyCmd struct {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 )
 
@@ -18,22 +17,16 @@ type originsCmd struct {
 type showOriginsCmd struct{}
 
 func (*showOriginsCmd) Run(ctx context.Context, s *session) error {
-	a, err := s.hub.Do(ctx, http.MethodGet, originsPath, nil)
-	if err != nil {
-		return err
-	}
-	return s.showOrigins(a.Body)
+	return answer(ctx, s, http.MethodGet, originsPath, nil, s.showOrigins)
 }
 
-// showOrigins prints the list that the hub answered with: none and an empty one are opposites, and so are said in words.
-func (s *session) showOrigins(body []byte) error {
-	if s.json {
-		return s.result(body)
-	}
-	var list struct{ Origins []string }
-	if err := json.Unmarshal(body, &list); err != nil {
-		return err
-	}
+// originsView is the list as the hub shows it; null is none.
+type originsView struct {
+	Origins []string `json:"origins"`
+}
+
+// showOrigins prints the list: none and an empty one are opposites, and so are said in words.
+func (s *session) showOrigins(list originsView) error {
 	switch {
 	case list.Origins == nil:
 		return s.say("no list: pages of any origin may act as the tenant, if they have a key or token")
@@ -57,11 +50,7 @@ func (c *setOriginsCmd) Run(ctx context.Context, s *session) error {
 		return wrongUsage("give the origins, or --none for an empty list")
 	}
 	list := append([]string{}, c.Origins...) // never null
-	a, err := s.hub.Do(ctx, http.MethodPut, originsPath, map[string][]string{"origins": list})
-	if err != nil {
-		return err
-	}
-	return s.showOrigins(a.Body)
+	return answer(ctx, s, http.MethodPut, originsPath, originsView{list}, s.showOrigins)
 }
 
 type unsetOriginsCmd struct{}
@@ -70,5 +59,8 @@ func (*unsetOriginsCmd) Run(ctx context.Context, s *session) error {
 	if _, err := s.hub.Do(ctx, http.MethodDelete, originsPath, nil); err != nil {
 		return err
 	}
-	return s.showOrigins([]byte(`{"origins":null}`)) // what GET says from now on
+	if s.json {
+		return s.print(originsView{}) // what GET says from now on
+	}
+	return s.showOrigins(originsView{})
 }

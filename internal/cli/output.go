@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -40,6 +41,22 @@ func (s *session) result(body []byte) error {
 	b.WriteByte('\n')
 	_, err := s.out.Write(b.Bytes())
 	return err
+}
+
+// answer makes a request and shows what the hub answered: to programs as it is, to people as show does.
+func answer[T any](ctx context.Context, s *session, method, path string, body any, show func(T) error) error {
+	a, err := s.hub.Do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		return s.result(a.Body)
+	}
+	var v T
+	if err := json.Unmarshal(a.Body, &v); err != nil {
+		return err
+	}
+	return show(v)
 }
 
 // table writes rows below a head, in columns.

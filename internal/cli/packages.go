@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -32,26 +31,18 @@ type packagesCmd struct {
 type showPackagesCmd struct{}
 
 func (*showPackagesCmd) Run(ctx context.Context, s *session) error {
-	a, err := s.hub.Do(ctx, http.MethodGet, packagesPath, nil)
-	if err != nil {
-		return err
-	}
-	return s.showPackages(a.Body)
+	return answer(ctx, s, http.MethodGet, packagesPath, nil, s.showPackages)
 }
 
-// showPackages prints the settings that the hub answered with, by the names that unset takes.
-func (s *session) showPackages(body []byte) error {
-	if s.json {
-		return s.result(body)
-	}
-	var p struct {
-		Scripts, Registry string
-		Scopes            map[string]string
-		Tokens            []string
-	}
-	if err := json.Unmarshal(body, &p); err != nil {
-		return err
-	}
+// packagesView is the settings as the hub shows them.
+type packagesView struct {
+	Scripts, Registry string
+	Scopes            map[string]string
+	Tokens            []string
+}
+
+// showPackages prints the settings by the names that unset takes.
+func (s *session) showPackages(p packagesView) error {
 	if p.Registry == "" {
 		p.Registry = "(the hub's)"
 	}
@@ -77,11 +68,7 @@ func (p packagesPatch) in(object, name string, value any) {
 
 // apply sends the patch and prints what holds then.
 func (p packagesPatch) apply(ctx context.Context, s *session) error {
-	a, err := s.hub.Do(ctx, http.MethodPatch, packagesPath, p)
-	if err != nil {
-		return err
-	}
-	return s.showPackages(a.Body)
+	return answer(ctx, s, http.MethodPatch, packagesPath, p, s.showPackages)
 }
 
 type setPackagesCmd struct {

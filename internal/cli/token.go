@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"os"
@@ -80,35 +79,27 @@ type tokenKeysCmd struct {
 type listTokenKeysCmd struct{}
 
 func (*listTokenKeysCmd) Run(ctx context.Context, s *session) error {
-	a, err := s.hub.Do(ctx, http.MethodGet, "/v1/tokens/keys", nil)
-	if err != nil {
-		return err
-	}
-	if s.json {
-		return s.result(a.Body)
-	}
-	var page struct {
+	type page struct {
 		Items []struct {
 			Kid, Alg, CreatedAt, Until string
 			Hub                        bool
 		}
 	}
-	if err := json.Unmarshal(a.Body, &page); err != nil {
-		return err
-	}
-	if len(page.Items) == 0 {
-		return s.say("no keys")
-	}
-	now := time.Now()
-	var rows [][]string
-	for _, k := range page.Items {
-		of := "yours"
-		if k.Hub {
-			of = "the hub's"
+	return answer(ctx, s, http.MethodGet, "/v1/tokens/keys", nil, func(p page) error {
+		if len(p.Items) == 0 {
+			return s.say("no keys")
 		}
-		rows = append(rows, []string{k.Kid, k.Alg, of, ago(k.CreatedAt, now), k.Until})
-	}
-	return table(s.out, "KEY ALG OF AGE UNTIL", rows)
+		now := time.Now()
+		var rows [][]string
+		for _, k := range p.Items {
+			of := "yours"
+			if k.Hub {
+				of = "the hub's"
+			}
+			rows = append(rows, []string{k.Kid, k.Alg, of, ago(k.CreatedAt, now), k.Until})
+		}
+		return table(s.out, "KEY ALG OF AGE UNTIL", rows)
+	})
 }
 
 type addTokenKeyCmd struct {

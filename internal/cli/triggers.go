@@ -20,14 +20,7 @@ type triggersCmd struct {
 type triggersLsCmd struct{}
 
 func (*triggersLsCmd) Run(ctx context.Context, s *session) error {
-	a, err := s.hub.Do(ctx, http.MethodGet, "/v1/triggers", nil)
-	if err != nil {
-		return err
-	}
-	if s.json {
-		return s.result(a.Body)
-	}
-	var page struct {
+	type page struct {
 		Items []struct {
 			Name, Function, Schedule, Timezone, Pattern, Error string
 			Paused                                             bool
@@ -35,30 +28,29 @@ func (*triggersLsCmd) Run(ctx context.Context, s *session) error {
 			Runs, Missed                                       int
 		}
 	}
-	if err := json.Unmarshal(a.Body, &page); err != nil {
-		return err
-	}
-	if len(page.Items) == 0 {
-		return s.say("no triggers; make one with: livefn triggers set NAME '{\"function\":\"…\",\"schedule\":\"@daily\"}'")
-	}
-	var rows [][]string
-	for _, t := range page.Items {
-		when, next := "on "+t.Pattern, "-"
-		if t.Schedule != "" {
-			when = t.Schedule
-			if t.Timezone != "" {
-				when += " " + t.Timezone
+	return answer(ctx, s, http.MethodGet, "/v1/triggers", nil, func(p page) error {
+		if len(p.Items) == 0 {
+			return s.say("no triggers; make one with: livefn triggers set NAME '{\"function\":\"…\",\"schedule\":\"@daily\"}'")
+		}
+		var rows [][]string
+		for _, t := range p.Items {
+			when, next := "on "+t.Pattern, "-"
+			if t.Schedule != "" {
+				when = t.Schedule
+				if t.Timezone != "" {
+					when += " " + t.Timezone
+				}
 			}
+			if len(t.Next) > 0 {
+				next = t.Next[0]
+			}
+			if t.Paused {
+				next = "paused"
+			}
+			rows = append(rows, []string{t.Name, t.Function, plain(when), next, strconv.Itoa(t.Runs), strconv.Itoa(t.Missed), plain(t.Error)})
 		}
-		if len(t.Next) > 0 {
-			next = t.Next[0]
-		}
-		if t.Paused {
-			next = "paused"
-		}
-		rows = append(rows, []string{t.Name, t.Function, plain(when), next, strconv.Itoa(t.Runs), strconv.Itoa(t.Missed), plain(t.Error)})
-	}
-	return table(s.out, "TRIGGER FUNCTION WHEN NEXT RUNS MISSED ERROR", rows)
+		return table(s.out, "TRIGGER FUNCTION WHEN NEXT RUNS MISSED ERROR", rows)
+	})
 }
 
 type triggersSetCmd struct {
