@@ -343,3 +343,6 @@ func (b *bridges) Ended(string) []nodebridge.EndedBridge { return []nodebridge.E
 func (b *bridges) Pools() []nodebridge.PoolInfo {
 	return []nodebridge.PoolInfo{{Tenant: "acme", Bridges: map[string]int{"running": 2}, Calls: 9, Ended: map[string]uint64{"died": 3}}}
 }
+
+func (b *bridges) Notify(func(nodebridge.Notice)) {}
+func (b *bridges) Measure(string)                 {}

@@ -147,3 +147,6 @@ func BenchmarkFanOut(b *testing.B) {
 func (e *echoing) Bridges(string) []nodebridge.BridgeInfo { return []nodebridge.BridgeInfo{} }
 func (e *echoing) Ended(string) []nodebridge.EndedBridge  { return []nodebridge.EndedBridge{} }
 func (e *echoing) Pools() []nodebridge.PoolInfo           { return nil }
+
+func (e *echoing) Notify(func(nodebridge.Notice)) {}
+func (e *echoing) Measure(string)                 {}

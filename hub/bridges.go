@@ -21,6 +21,10 @@ type Bridges interface {
 	// Bridges lists the Node processes of a tenant, Ended those that ended last; "" for all tenants.
 	Bridges(tenant string) []nodebridge.BridgeInfo
 	Ended(tenant string) []nodebridge.EndedBridge
+	// Notify has to told what becomes of bridges; to must not block, nor call Bridges. Measure has it told how
+	// those of a tenant are now.
+	Notify(to func(nodebridge.Notice))
+	Measure(tenant string)
 	// Pools sums each tenant's processes up.
 	Pools() []nodebridge.PoolInfo
 	// Remove ends all bridges of a tenant.

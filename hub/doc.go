@@ -32,6 +32,7 @@
 // Execution.mu, then tenant.mu, then stream.mu, then tenant.wildMu, then Subscription.mu, then whatever a
 // Subscriber or Bridges locks. journal.mu stands where stream.mu does; neither is taken with the other.
 // presence.mu comes before Subscription.mu, and may be taken with one of those two held.
+// bridgeEvents.mu is the last that is taken: with what Bridges locks held.
 // The store's callbacks run without any of them held.
 //
 // # Who starts what

@@ -217,3 +217,6 @@ func memory() int64 {
 func (a *acting) Bridges(string) []nodebridge.BridgeInfo { return []nodebridge.BridgeInfo{} }
 func (a *acting) Ended(string) []nodebridge.EndedBridge  { return []nodebridge.EndedBridge{} }
 func (a *acting) Pools() []nodebridge.PoolInfo           { return nil }
+
+func (a *acting) Notify(func(nodebridge.Notice)) {}
+func (a *acting) Measure(string)                 {}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/livefn/livefn/nodebridge"
 )
 
 // The built-in event types. Functions emit any other.
@@ -26,6 +28,17 @@ const (
 	EventYield        = "yield"
 )
 
+// The event types of hub.bridges.
+const (
+	EventBridgeStarted  = bridgeEvent + string(nodebridge.BridgeStarted)
+	EventBridgeReady    = bridgeEvent + string(nodebridge.BridgeReady)
+	EventBridgeMeasured = bridgeEvent + string(nodebridge.BridgeMeasured)
+	EventBridgeDraining = bridgeEvent + string(nodebridge.BridgeDraining)
+	EventBridgeEnded    = bridgeEvent + string(nodebridge.BridgeEnded)
+
+	bridgeEvent = "bridge."
+)
+
 // Event is one immutable entry of a stream.
 type Event struct {
 	Stream string
@@ -37,6 +50,7 @@ type Event struct {
 	CloudEvent []byte // attributes of the CloudEvent that it came as, a JSON object; empty: it came as none
 
 	number uint64 // in the journal of its tenant; 0: of the hub's own streams
+	passes bool   // its stream does not keep it
 	stored bool   // of a durable stream of a tenant's
 	gone   bool   // its stream's history has it no longer; guarded by the journal's lock
 

@@ -31,7 +31,9 @@ type scripted struct {
 	runs map[uint32]*run
 	full bool // answer overloaded
 
-	limits []nodebridge.Limits // that were told
+	limits   []nodebridge.Limits // that were told
+	notify   func(nodebridge.Notice)
+	measured chan string // of which tenants measurements were asked for
 }
 
 // run is one call as its function sees it.
@@ -49,7 +51,7 @@ type frameIn struct {
 }
 
 func newScripted() *scripted {
-	return &scripted{calls: make(chan *run, 4096), runs: map[uint32]*run{}}
+	return &scripted{calls: make(chan *run, 4096), runs: map[uint32]*run{}, measured: make(chan string, 1000)}
 }
 
 func (s *scripted) Call(_ string, c *nodebridge.Call) error {
@@ -343,3 +345,13 @@ func (w *watcher) until(t testing.TB, typ string) (types []string) {
 func (s *scripted) Bridges(string) []nodebridge.BridgeInfo { return []nodebridge.BridgeInfo{} }
 func (s *scripted) Ended(string) []nodebridge.EndedBridge  { return []nodebridge.EndedBridge{} }
 func (s *scripted) Pools() []nodebridge.PoolInfo           { return nil }
+
+func (s *scripted) Notify(to func(nodebridge.Notice)) { s.notify = to }
+
+func (s *scripted) Measure(tenant string) {
+	select {
+	case s.measured <- tenant:
+	default: // nobody has a use for so many
+	}
+	s.notify(nodebridge.Notice{Tenant: tenant, Moment: nodebridge.BridgeMeasured, At: time.Now(), Bridge: nodebridge.BridgeInfo{PID: 7}})
+}

@@ -43,6 +43,7 @@ type Config struct {
 	MaxPresence        int           // connections of one stream up to which they are listed and their changes are told: 1,000
 	MaxLatest          int           // keys of which a subscription with Latest has an event wait: 10,000; beyond, all of them are delivered
 	MaxLatestBytes     int           // bytes of those: 64 MiB
+	MeasureBridges     time.Duration // how often hub.bridges says how a tenant's bridges are, while somebody is subscribed: 1 s
 	StoreWait          time.Duration // how long those wait for a decided transition whose record the store cannot write: 5 s
 }
 
@@ -81,6 +82,7 @@ func (c Config) withDefaults() Config {
 	orDuration(&c.KeepEnded, 7*24*time.Hour)
 	orDuration(&c.AbandonAfter, 30*time.Second)
 	orDuration(&c.RetryOverload, 100*time.Millisecond)
+	orDuration(&c.MeasureBridges, time.Second)
 	orDuration(&c.StoreWait, 5*time.Second)
 	return c
 }
@@ -125,6 +127,7 @@ func New(cfg Config, st *store.Store, registry *tenants.Registry, bridges Bridge
 	registry.OnDelete(h.purge)
 	registry.OnLimits(h.limit)
 	registry.SetUse(h)
+	bridges.Notify(h.noticed)
 	return h
 }
 

@@ -288,7 +288,10 @@ func (t *tenant) streamOf(name string) (*stream, error) {
 		defer t.mu.Unlock()
 		return t.functions[rest], nil
 	}
-	return nil, fault.New(fault.NotFound, "There is no stream %q; there are execution.<id> and function.<name>.", name)
+	if name == bridgesStream {
+		return t.bridges.stream, nil
+	}
+	return nil, noHubStream(name)
 }
 
 // String gives "epoch:offset", as event ids of Server-Sent Events are written.

@@ -25,7 +25,7 @@ type stream struct {
 
 	mu    sync.Mutex // guards all below
 	top   uint64     // offset of the last event; 0 before the first
-	ring  []*Event   // the newest, up to top; an event that could not be written is missing
+	ring  []*Event   // the newest, up to top; one that passes, or could not be written, is missing
 	bytes int        // of ring
 	subs  subset
 	ended bool                                         // no further event will come
@@ -44,9 +44,11 @@ func (s *stream) publish(ev *Event, b *nodebridge.Batch) {
 		ev.Offset = s.top + 1
 	}
 	s.top = ev.Offset
-	s.ring = append(s.ring, ev)
-	s.bytes += ev.size()
-	s.trimLocked()
+	if !ev.passes {
+		s.ring = append(s.ring, ev)
+		s.bytes += ev.size()
+		s.trimLocked()
+	}
 	if len(s.subs) > 0 {
 		evs := []*Event{ev}
 		for _, sub := range s.subs {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/puzpuzpuz/xsync/v3"
 
-	"github.com/livefn/livefn/internal/fault"
 	"github.com/livefn/livefn/nodebridge"
 	"github.com/livefn/livefn/tenants"
 )
@@ -24,11 +23,13 @@ type tenant struct {
 
 	lifecycle atomic.Int32 // subscriptions that may see function.*; 0: calls need not say when they start and end
 	wildRuns  atomic.Int32 // patterns that may match execution.*
+	wildHubs  atomic.Int32 // patterns that begin with hub
 
 	wildMu  sync.RWMutex // guards wild
 	wild    index        // patterns that may match execution.* and function.*
 	journal *journal     // the tenant's own streams
 
+	bridges   bridgeEvents
 	presence  presence
 	admission admission
 	abandoned abandoned
@@ -58,6 +59,7 @@ func newTenant(h *Hub, owner *tenants.Tenant) *tenant {
 		presence:  presence{most: h.cfg.MaxPresence, rooms: map[string]*room{}},
 	}
 	t.journal = newJournal(t)
+	t.bridges.stream = newStream(t, bridgesStream, newEpoch(), 0)
 	return t
 }
 
@@ -127,7 +129,13 @@ func (t *tenant) subscribe(sub *Subscription, since Since) error {
 		t.mu.Unlock()
 		return nil
 	case "hub":
-		return fault.New(fault.NotFound, "There is no stream %q; names that begin with hub are the hub's own.", sub.pattern)
+		if sub.pattern != bridgesStream {
+			return noHubStream(sub.pattern)
+		}
+		t.watchBridges(1)
+		sub.stream = t.bridges.stream
+		sub.stream.attach(sub, since)
+		return nil
 	}
 	return t.journal.subscribe(sub, since)
 }
@@ -158,9 +166,14 @@ func (t *tenant) countWild(pattern string, n int32) {
 		t.lifecycle.Add(n)
 	case "execution":
 		t.wildRuns.Add(n)
+	case "hub":
+		t.wildHubs.Add(n)
 	case "*", ">":
 		t.lifecycle.Add(n)
 		t.wildRuns.Add(n)
+	}
+	if matches(pattern, bridgesStream) {
+		t.watchBridges(int(n))
 	}
 }
 
@@ -185,6 +198,8 @@ func (t *tenant) unsubscribe(sub *Subscription) {
 	case kind == "function":
 		t.lifecycle.Add(-1)
 		t.forgetUnwatched()
+	case kind == "hub":
+		t.watchBridges(-1)
 	case last:
 		if x, ok := t.live.Load(rest); ok {
 			x.evictIfIdle()
@@ -219,7 +234,7 @@ func (t *tenant) wildMatches(name string) bool {
 
 // publishWild delivers ev to the patterns that match its stream.
 func (t *tenant) publishWild(ev *Event, b *nodebridge.Batch) {
-	if t.lifecycle.Load() == 0 && t.wildRuns.Load() == 0 {
+	if t.lifecycle.Load() == 0 && t.wildRuns.Load() == 0 && t.wildHubs.Load() == 0 {
 		return
 	}
 	t.wildMu.RLock()

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/puzpuzpuz/xsync/v3"
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,7 @@ type Fleet struct {
 	cfg    Config
 	pools  *xsync.MapOf[string, *Pool]
 	output func(tenant string, pid int, stream, line string)
+	notify atomic.Pointer[func(Notice)]
 	spawn  spawner
 	warm   *warm
 	wake   chan struct{} // holds one element when pools are to be started
@@ -205,6 +207,9 @@ func (f *Fleet) Limit(tenant string, l Limits) {
 func (f *Fleet) Remove(tenant string) {
 	f.limited.Delete(tenant)
 	if p, ok := f.pools.LoadAndDelete(tenant); ok {
+		p.mu.Lock()
+		p.removed = true
+		p.mu.Unlock()
 		close(p.stop)
 	}
 }

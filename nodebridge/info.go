@@ -12,6 +12,7 @@ import (
 
 // The states of a bridge that there is.
 const (
+	bridgeStarting = "starting" // it is not ready yet, and not listed
 	bridgeRunning  = "running"
 	bridgeDraining = "draining" // it takes no more calls, and ends when those that it has do
 	bridgeLate     = "late"     // its event loop has not turned for a while; if it goes on so it is stuck
@@ -20,9 +21,9 @@ const (
 // BridgeInfo is a process as operators see it.
 type BridgeInfo struct {
 	Tenant    string    `json:"tenant"`
-	PID       int       `json:"pid"`
-	Node      string    `json:"node"`  // its version
-	State     string    `json:"state"` // running, draining or late
+	PID       int       `json:"pid"`   // 0 while it is not known: with walls, before it is ready
+	Node      string    `json:"node"`  // its version; "" before it is ready
+	State     string    `json:"state"` // running, draining or late; of a Notice that it has started, starting
 	StartedAt time.Time `json:"startedAt"`
 	InFlight  int       `json:"inFlight"`
 	Calls     uint64    `json:"calls"`     // since it started
@@ -35,12 +36,20 @@ type BridgeInfo struct {
 	Walls     bool      `json:"walls"`     // false: its code sees what the hub's user sees
 }
 
-// info is the bridge as operators see it; the bridge must be ready.
+// info is the bridge as operators see it.
 func (b *Bridge) info() BridgeInfo {
 	delay := b.loopDelay()
+	pid, node, state := b.p.pid(), "", bridgeStarting
+	select {
+	case <-b.ready:
+		node, state = b.node, bridgeRunning
+	default:
+		if b.cfg.Walls != nil && !b.p.greeted {
+			pid = 0 // it would be that of what builds the walls
+		}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	state := bridgeRunning
 	switch {
 	case b.retired != nil:
 		state = bridgeDraining
@@ -51,7 +60,7 @@ func (b *Bridge) info() BridgeInfo {
 	if b.limits.NoNetwork {
 		network = "none"
 	}
-	return BridgeInfo{Tenant: b.tenant, PID: b.p.pid(), Node: b.node, State: state, StartedAt: b.started.UTC().Truncate(time.Millisecond),
+	return BridgeInfo{Tenant: b.tenant, PID: pid, Node: node, State: state, StartedAt: b.started.UTC().Truncate(time.Millisecond),
 		InFlight: int(b.inFlight.Load()), Calls: b.total, LoopDelay: delay, CPU: float64(int(b.used.busy*1000)) / 1000,
 		Memory: b.used.memory, Processes: b.used.processes, Restarts: b.restarts, Network: network, Walls: b.cfg.Walls != nil}
 }
@@ -106,7 +115,7 @@ func (p *Pool) noteEndLocked(b *Bridge, err error, stopped bool) {
 	if b.why != nil {
 		err = b.why // more than its death says
 	}
-	e := EndedBridge{Tenant: p.tenant, PID: i.PID, StartedAt: i.StartedAt, EndedAt: time.Now().UTC().Truncate(time.Millisecond), Calls: i.Calls,
+	e := EndedBridge{Tenant: p.tenant, PID: b.p.pid(), StartedAt: i.StartedAt, EndedAt: time.Now().UTC().Truncate(time.Millisecond), Calls: i.Calls,
 		Code: endCode(err, stopped), Reason: err.Error()}
 	if f, ok := errors.AsType[*fault.Fault](err); ok {
 		e.Reason = f.Detail
@@ -117,6 +126,7 @@ func (p *Pool) noteEndLocked(b *Bridge, err error, stopped bool) {
 	p.ends = append(p.ends, e)
 	p.endings[e.Code]++
 	p.past += i.Calls
+	p.tellLocked(Notice{Moment: BridgeEnded, Ended: &e})
 }
 
 // each calls f with the pool of a tenant, or with all for "".

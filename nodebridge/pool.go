@@ -40,6 +40,7 @@ type Pool struct {
 	waiting waitingCalls
 	cause   error         // why there is no live bridge, as far as known
 	ended   bool          // nothing is accepted any more
+	removed bool          // by Fleet.Remove: what becomes of its bridges is not told
 	changed chan struct{} // closed when live or ended changes
 	expires chan struct{} // holds one element when waiting is to be looked at
 	takes   bool          // a bridge takes calls again, and waiting was not looked at since
@@ -152,6 +153,9 @@ func (p *Pool) runBridge(ctx context.Context, died int) (lived time.Duration, st
 	b := newBridge(p.tenant, &p.fleet.cfg, process, func(stream, line string) { p.fleet.tell(p.tenant, process.pid(), stream, line) })
 	b.restarts, b.freed, b.limits, b.all = died, p.room, limits, &p.inFlight
 	b.bounds = &p.limits
+	p.mu.Lock()
+	p.noticeLocked(BridgeStarted, b)
+	p.mu.Unlock()
 	var since time.Time
 	err = b.run(ctx, func() {
 		since = time.Now()
@@ -198,6 +202,7 @@ func (p *Pool) add(b *Bridge) {
 func (p *Pool) addLocked(b *Bridge) {
 	bridges := append([]*Bridge{b}, p.bridges()...)
 	p.live.Store(&bridges)
+	p.noticeLocked(BridgeReady, b)
 	p.replaceWornLocked()
 }
 

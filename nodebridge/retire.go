@@ -53,6 +53,7 @@ func (p *Pool) retireLocked(b *Bridge, why error) {
 		p.places--
 	}
 	b.retire(why)
+	p.noticeLocked(BridgeDraining, b)
 }
 
 // recycle has live bridges replaced that have let go of too many modules, one at a time: a worn one gives its
