@@ -3,6 +3,8 @@ package hub
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/livefn/livefn/nodebridge"
@@ -125,6 +127,41 @@ func BenchmarkPublish(b *testing.B) {
 			}
 		})
 	})
+}
+
+// BenchmarkPublishBeside is a publish to a stream in memory beside n subscriptions of exact names: of a function's stream,
+// which is the hub's, and of as many of the tenant's own. Its cost must be that of the matches alone.
+func BenchmarkPublishBeside(b *testing.B) {
+	for _, n := range []int{10, 100_000} {
+		for kind, name := range map[string]string{"function": "function.f", "names": "shop.orders-#"} {
+			w := newWorld(b, b.TempDir(), Config{MaxStreams: 2 * n})
+			var subs []*Subscription
+			for i := range n {
+				sub, err := w.hub.Subscribe(w.owner, strings.ReplaceAll(name, "#", strconv.Itoa(i)), Since{}, &counting{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				subs = append(subs, sub)
+			}
+			matches := map[string]string{"nobody": "quiet.memory"}
+			if kind == "names" { // to the other the hub alone publishes
+				matches["one"] = strings.ReplaceAll(name, "#", strconv.Itoa(n/2))
+			}
+			for match, stream := range matches {
+				b.Run(fmt.Sprintf("%s/of=%d/%s", kind, n, match), func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						if _, err := w.hub.Publish(context.Background(), w.owner, stream, "created", []byte(`{"id":7,"price":"12.50"}`)); err != nil {
+							b.Fatal(err)
+						}
+					}
+				})
+			}
+			for _, sub := range subs {
+				sub.Close()
+			}
+		}
+	}
 }
 
 // BenchmarkFanOut is one event to 10,000 subscriptions of one stream, the hub's share: an op is a delivery.
