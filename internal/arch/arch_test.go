@@ -24,27 +24,28 @@ const root = "../.."
 // arrows lists what of livefn each package may import. A package that is missing may be imported by
 // nobody and import nothing: adding one means deciding where it stands.
 var arrows = map[string][]string{
-	"":                  {"internal/cli"},
-	"internal/cli":      {"conn", "hub", "tenants", "nodebridge", "loadtest", "public", "internal/fault", "internal/units", "internal/store", "internal/samples", "internal/client", "internal/backup", "internal/sandbox"},
-	"conn":              {"hub", "tenants", "nodebridge", "public", "internal/fault", "internal/pattern", "internal/units"},
-	"hub":               {"tenants", "nodebridge", "internal/fault", "internal/pattern", "internal/units", "internal/store", "internal/crash"},
-	"tenants":           {"internal/fault", "internal/pattern", "internal/units", "internal/store", "internal/crash", "internal/sandbox"},
-	"nodebridge":        {"internal/fault", "internal/units", "internal/sandbox"},
-	"internal/store":    {"internal/fault", "internal/crash"},
-	"internal/crash":    {}, // empty, but in the torture test's build
-	"internal/torture":  {"internal/crash"},
-	"internal/backup":   {"internal/store"},
-	"internal/sandbox":  {},
-	"internal/units":    {"internal/fault"},
-	"internal/fault":    {},
-	"internal/pattern":  {"internal/fault"},
-	"internal/samples":  {},
-	"public":            {},
-	"internal/client":   {"internal/fault", "internal/units"}, // of the public API, and so nothing of the hub
-	"loadtest":          {"internal/client", "internal/units"},
-	"internal/packages": {}, // only tests, with a registry
-	"internal/e2e":      {},
-	"internal/arch":     {},
+	"":                   {"internal/cli"},
+	"internal/cli":       {"conn", "hub", "tenants", "nodebridge", "loadtest", "public", "internal/fault", "internal/units", "internal/store", "internal/samples", "internal/client", "internal/backup", "internal/sandbox"},
+	"conn":               {"hub", "tenants", "nodebridge", "public", "internal/fault", "internal/pattern", "internal/units"},
+	"hub":                {"tenants", "nodebridge", "internal/fault", "internal/pattern", "internal/units", "internal/store", "internal/crash"},
+	"tenants":            {"internal/fault", "internal/pattern", "internal/units", "internal/store", "internal/crash", "internal/sandbox"},
+	"nodebridge":         {"internal/fault", "internal/units", "internal/sandbox"},
+	"internal/store":     {"internal/fault", "internal/crash"},
+	"internal/crash":     {}, // empty, but in the torture test's build
+	"internal/torture":   {"internal/crash"},
+	"internal/backup":    {"internal/store"},
+	"internal/sandbox":   {},
+	"internal/units":     {"internal/fault"},
+	"internal/fault":     {},
+	"internal/pattern":   {"internal/fault"},
+	"internal/samples":   {},
+	"public":             {},
+	"internal/client":    {"internal/fault", "internal/units"}, // of the public API, and so nothing of the hub
+	"loadtest":           {"internal/client", "internal/units"},
+	"internal/packages":  {}, // only tests, with a registry
+	"internal/smalldisk": {}, // for tests
+	"internal/e2e":       {},
+	"internal/arch":      {},
 }
 
 // The layers are drawn in the design; an arrow against them makes a part that cannot be tested alone.

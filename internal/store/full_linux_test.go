@@ -1,86 +1,22 @@
 package store
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/livefn/livefn/internal/fault"
+	"github.com/livefn/livefn/internal/smalldisk"
 )
-
-// smallDiskEnv names the folder on which a child process of a test mounts its small disk.
-const smallDiskEnv = "LIVEFN_TEST_SMALL_DISK"
-
-// onSmallDisk runs the calling test again in a process with a mount namespace of its own, where it gets
-// a disk of so many MiB (a tmpfs, which refuses a page as any full file system does), and gives its
-// folder; in the test's own process it gives "" once that one has passed. It needs root, or a system that
-// lets users make namespaces.
-func onSmallDisk(t *testing.T, mib int) string {
-	t.Helper()
-	if dir := os.Getenv(smallDiskEnv); dir != "" {
-		if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-			t.Fatalf("make the mounts private: %v", err)
-		}
-		if err := syscall.Mount("livefn-test", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mib)); err != nil {
-			t.Fatalf("mount a small disk: %v", err)
-		}
-		return dir
-	}
-	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=3m") //nolint:gosec // this test's own binary
-	child.Env = append(os.Environ(), smallDiskEnv+"="+t.TempDir())
-	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	if os.Geteuid() != 0 {
-		child.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		child.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-		child.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
-	}
-	if out, err := child.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
-		t.Fatalf("in a namespace of its own: %v\n%.20000s", err, out)
-	}
-	return ""
-}
-
-// fill writes a file until the disk takes nothing more; empty removes it.
-func fill(t *testing.T, dir string) (empty func()) {
-	t.Helper()
-	path := filepath.Join(dir, "filler")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, piece := range [][]byte{make([]byte, 1<<20), make([]byte, 4<<10)} {
-		pace := time.NewTicker(5 * time.Millisecond) // 200 MiB/s: memory takes more than a disk would
-		for err = nil; err == nil; {
-			<-pace.C
-			_, err = f.Write(piece)
-		}
-		pace.Stop()
-		if !errors.Is(err, syscall.ENOSPC) {
-			t.Fatalf("fill the disk: %v", err)
-		}
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		if err := os.Remove(path); err != nil {
-			t.Error(err)
-		}
-	}
-}
 
 // TestAFullDiskStopsWritesAndNothingElse lets somebody else fill the disk to its last page while the
 // store writes and compacts, again and again. Without MinFree this test ends by SIGBUS.
 func TestAFullDiskStopsWritesAndNothingElse(t *testing.T) {
-	dir := onSmallDisk(t, 320)
+	dir := smalldisk.Mounted(t, 320)
 	if dir == "" {
 		return
 	}
@@ -128,7 +64,7 @@ func TestAFullDiskStopsWritesAndNothingElse(t *testing.T) {
 	for round := range 3 {
 		before := told.Load()
 		eventually(t, "nothing is written", func() bool { return told.Load() > before+2000 })
-		empty := fill(t, dir)
+		empty := smalldisk.Fill(t, dir, 0)
 		eventually(t, "no outage", func() bool { return s.Check() != nil })
 		if kvs := all(t, s, Range{Prefix: []byte("0/"), KeysOnly: true}); len(kvs) == 0 {
 			t.Error("nothing can be read")
