@@ -256,13 +256,43 @@ func TestAnInstallGoesOnWithoutItsSpectators(t *testing.T) {
 
 // The end of a long log says what went wrong.
 func TestOfALongLogTheBeginningAndTheEndAreKept(t *testing.T) {
-	r, _ := openRegistry(t, t.TempDir(), Config{MaxLog: 400, Npm: program(t, "echo first; seq 1000 9999; echo 'npm error code ENOSPC'; exit 1")})
+	r, _ := openRegistry(t, t.TempDir(), Config{MaxLog: 400, Npm: program(t, "echo first; seq 1000 9999; echo 'npm error code EODD'; exit 1")})
 	v, _, err := r.Publish(bg, acme(t, r), "f", withDependency, nil)
-	wantFault(t, err, fault.InstallFailed, "disk is full")
+	wantFault(t, err, fault.InstallFailed, "npm failed: EODD")
 	log, err := v.Log()
 	if s := string(log); err != nil || !strings.HasPrefix(s, "first\n1000\n") || !strings.Contains(s, "bytes left out") ||
-		!strings.HasSuffix(s, "npm error code ENOSPC\nThe hub's disk is full (ENOSPC).\n") || len(s) > 450 {
+		!strings.HasSuffix(s, "npm error code EODD\nnpm failed: EODD\n") || len(s) > 450 {
 		t.Errorf("log %q, %v", s, err)
+	}
+}
+
+// npm ends well though it could not write all files of a package.
+func TestAnInstallOnAFullDiskMakesNoVersion(t *testing.T) {
+	for name, script := range map[string]string{
+		"npm goes on":    "echo 'npm warn tar TAR_ENTRY_ERROR ENOSPC: no space left on device, write'; mkdir -p node_modules/a",
+		"npm fails":      "echo 'npm error code ENOSPC'; exit 1",
+		"a script fails": "printf 'fatal error: No space left '; printf 'on device'; exit 1",
+		"a quota":        "echo 'npm error code EDQUOT'; exit 1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := openRegistry(t, t.TempDir(), Config{Npm: program(t, script)})
+			tn := acme(t, r)
+			v, created, err := r.Publish(bg, tn, "f", withDependency, nil)
+			wantFault(t, err, fault.StorageUnavailable, "disk is full")
+			if v != nil || created {
+				t.Errorf("%+v, %v", v, created)
+			}
+			if _, err := tn.Function("f"); !fault.Is(err, fault.NotFound) {
+				t.Errorf("there is a function: %v", err)
+			}
+		})
+	}
+}
+
+func TestAScriptThatEndsWellMaySayAnything(t *testing.T) {
+	r, _ := openRegistry(t, t.TempDir(), Config{Npm: program(t, "echo 'retried after: no space left on device'")})
+	if v, _, err := r.Publish(bg, acme(t, r), "f", withDependency, nil); err != nil || v.State != Ready {
+		t.Errorf("%+v, %v", v, err)
 	}
 }
 

@@ -46,7 +46,8 @@ func (r *Registry) npm(ctx context.Context, run npmRun) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	tail := &tailBuffer{limit: 64 << 10}
-	out := &boundedWriter{w: io.MultiWriter(run.log, tail), left: r.cfg.InstallOutput, over: func() {
+	watch := &fullWatch{}
+	out := &boundedWriter{w: io.MultiWriter(run.log, tail, watch), left: r.cfg.InstallOutput, over: func() {
 		stop(fault.New(fault.InstallFailed, "The install printed more than %d bytes (InstallOutput).", r.cfg.InstallOutput))
 	}}
 	cmd, err := r.cfg.Walls.Command(ctx, spec)
@@ -66,12 +67,14 @@ func (r *Registry) npm(ctx context.Context, run npmRun) error {
 	err = cmd.Wait()
 	out.end()
 	switch {
-	case err == nil:
-	case ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case errors.Is(err, exec.ErrWaitDelay):
 		cmd.Kill() // whoever still holds its output
 		err = fault.Because(err, fault.InstallFailed, "The install left a process running. Leave out the package whose script starts it.")
+	case watch.full(err):
+		err = fullDisk(err)
+	case err == nil:
 	default:
 		err = fault.Because(err, fault.InstallFailed, "%s", explain(tail.b))
 	}

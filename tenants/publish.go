@@ -62,7 +62,7 @@ func (r *Registry) Publish(ctx context.Context, t *Tenant, name string, p Public
 	}
 	defer leave()
 	v, err = r.build(ctx, t, name, tr, log)
-	return v, v != nil, err
+	return v, v != nil, ifFull(err)
 }
 
 // turn waits until no other publish of the function is under way; end gives the turn to the next.

@@ -25,7 +25,6 @@ var reasons = []struct {
 	{regexp.MustCompile(`code EBADPLATFORM[\s\S]*?notsup Unsupported platform for (\S+?):`), "The package %s is made for other systems than the hub's. Move it to optionalDependencies, or leave it out."},
 	{regexp.MustCompile(`code (EINTEGRITY)`), "A package is not what its lock file, or the registry, says it is (%s): its checksum differs. Make the lock file anew; if it still differs, do not trust the registry."},
 	{regexp.MustCompile(`code (?:128|ENOENT)[\s\S]*?(?:command|spawn) (git\b.*)`), "A dependency comes from a git repository that could not be read (%s). The hub needs git and the right to read it; or publish the package to a registry."},
-	{regexp.MustCompile(`code (ENOSPC)`), "The hub's disk is full (%s)."},
 	{regexp.MustCompile(`code (EINVALIDPACKAGENAME|EINVALIDTAGNAME|EUNSUPPORTEDPROTOCOL)`), "A name or range in dependencies is not valid (%s)."},
 	{regexp.MustCompile(`npm (?:error|ERR!) (?:code )?(.+)`), "npm failed: %s"},
 }

@@ -161,10 +161,16 @@ func TestAHubOnAFullDiskServesCalls(t *testing.T) {
 	if problem.Code != "storage_unavailable" {
 		t.Errorf("a start is refused with %s", problem.Code)
 	}
+	var refused struct{ Code, Detail string }
+	h.http().json("PUT", "/v1/functions/sub", map[string]any{"source": "module.exports = (a, b) => a - b"}, http.StatusServiceUnavailable, &refused)
+	if refused.Code != "storage_unavailable" || !strings.Contains(refused.Detail, "the disk is full") {
+		t.Errorf("a publish is refused with %+v", refused)
+	}
 	h.stop()
 	h.args = args
 	h.start()
 	h.http().json("POST", "/v1/invoke/add?async=1", []int{1, 2}, http.StatusAccepted, nil)
+	h.publish("sub", "module.exports = (a, b) => a - b")
 }
 
 // Badger would take a cut manifest as it is, and delete what it does not name.
