@@ -165,7 +165,7 @@ func add(m map[string]any, name, value string) {
 var notTheFunctions = map[string]bool{
 	"connection": true, "keep-alive": true, "proxy-authenticate": true, "proxy-connection": true, "te": true, "trailer": true,
 	"transfer-encoding": true, "upgrade": true, "content-length": true, "date": true, "server": true, "livefn-execution": true,
-	"service-worker-allowed": true, "x-content-type-options": true,
+	"service-worker-allowed": true, "x-content-type-options": true, "clear-site-data": true,
 }
 
 // shapeAnswer makes the response of a result {status, headers, body}; any other result stays as it is.

@@ -72,7 +72,7 @@ func TestPagesOfFunctionsHaveNotTheOriginOfTheHub(t *testing.T) {
 	r.Header.Set("X-Content-Type-Options", "nosniff")
 	r.Header.SetContentType("application/json")
 	r.SetBodyString(`{"headers":{"content-type":"text/html","content-SECURITY-policy":["default-src 'self'","sandbox allow-same-origin"],` +
-		`"Service-worker-allowed":"/","x-content-type-options":"sniff"},"body":"<p>"}`)
+		`"Service-worker-allowed":"/","Clear-Site-Data":"*","x-content-type-options":"sniff"},"body":"<p>"}`)
 	shapeAnswer(&r)
 	var policies []string
 	for _, v := range r.Header.PeekAll("Content-Security-Policy") {
@@ -81,7 +81,7 @@ func TestPagesOfFunctionsHaveNotTheOriginOfTheHub(t *testing.T) {
 	if !slices.Equal(policies, []string{sandbox, "default-src 'self'", "sandbox allow-same-origin"}) { // a browser holds a page to each
 		t.Errorf("%q", policies)
 	}
-	if string(r.Header.ContentType()) != "text/html" || r.Header.Peek("Service-Worker-Allowed") != nil || string(r.Header.Peek("X-Content-Type-Options")) != "nosniff" {
+	if string(r.Header.ContentType()) != "text/html" || r.Header.Peek("Service-Worker-Allowed") != nil || r.Header.Peek("Clear-Site-Data") != nil || string(r.Header.Peek("X-Content-Type-Options")) != "nosniff" {
 		t.Error(r.Header.String())
 	}
 }
