@@ -107,16 +107,10 @@ func (s *Server) signIn(key []byte, in from) (Caller, error) {
 			return Caller{}, fault.New(fault.Forbidden, "This key or token belongs to the tenant %q; only the admin key may act as another.", g.Tenant.Name())
 		}
 	}
-	if len(in.origin) > 0 && c.Tenant != nil && !sameOrigin(in.origin, in.host) && !c.Tenant.AllowsOrigin(string(in.origin)) {
+	if len(in.origin) > 0 && c.Tenant != nil && !s.own.isOwn(string(in.origin), string(in.host)) && !c.Tenant.AllowsOrigin(string(in.origin)) {
 		return Caller{}, errOrigin
 	}
 	return c, nil
-}
-
-// sameOrigin says whether a page came from the hub itself, as the dashboard does.
-func sameOrigin(origin, host []byte) bool {
-	_, of, ok := bytes.Cut(origin, []byte("://"))
-	return ok && len(host) > 0 && bytes.EqualFold(of, host)
 }
 
 // tenant gives the tenant as whom the request acts.

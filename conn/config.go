@@ -30,6 +30,7 @@ type Config struct {
 	DrainWithin    time.Duration // for running requests to end once Serve's context has; 10 s
 	RefusePause    time.Duration // how long a refusal for a tenant's rate is held back over HTTP; 50 ms
 	ReconnectAfter time.Duration // clients told to leave come back after 0 to this long; 5 s
+	Origins        []string      // of the hub's own pages beside addresses and localhost, in the form that Origin gives; none
 	Log            *slog.Logger  // slog.Default()
 }
 

@@ -30,6 +30,7 @@ type Server struct {
 	cancel context.CancelCauseFunc
 	live   liveSet
 	doors  *arrivals
+	own    ownOrigins
 	quotas quotas
 	group  group
 	wait   waiters
@@ -45,6 +46,7 @@ func New(cfg Config, h *hub.Hub, reg *tenants.Registry) *Server {
 	s := &Server{cfg: cfg, hub: h, tenants: reg}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.doors = newArrivals(cfg.ConnectRate, cfg.ConnectBurst, cfg.ReconnectAfter)
+	s.own = newOwnOrigins(cfg.Origins)
 	s.routes = s.table()
 	reg.OnRevoke(s.recheck)
 	s.http = &fasthttp.Server{

@@ -42,7 +42,7 @@ type eventStream struct {
 
 func (s *Server) newEventStream(ctx *fasthttp.RequestCtx, c *Caller, answers bool) *eventStream {
 	e := &eventStream{srv: s, chunked: ctx.Request.Header.IsHTTP11(), answers: answers, caller: *c}
-	if origin := ctx.Request.Header.Peek(fasthttp.HeaderOrigin); len(origin) > 0 && !sameOrigin(origin, ctx.Host()) {
+	if origin := ctx.Request.Header.Peek(fasthttp.HeaderOrigin); len(origin) > 0 && !s.own.isOwn(string(origin), string(ctx.Host())) {
 		e.origin = string(origin)
 	}
 	e.out.limit, e.out.timeout, e.out.spawn = s.cfg.OutboxBytes, s.cfg.WriteTimeout, s.spawn

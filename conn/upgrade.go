@@ -52,7 +52,7 @@ func (s *Server) upgrade(ctx *fasthttp.RequestCtx, _ []string) error {
 	after, busy := s.doors.turnedAway(time.Now())
 	ctx.Hijack(func(c net.Conn) {
 		s.openSession(c, r, protocol, func(ses *Session, leave bool) {
-			if !sameOrigin([]byte(origin), []byte(host)) {
+			if !s.own.isOwn(origin, host) {
 				ses.origin = origin
 			}
 			switch {

@@ -16,7 +16,7 @@ import (
 func TestTheDocsListEveryLimit(t *testing.T) {
 	// Not limits, or set by a flag.
 	elsewhere := []string{"Log", "Dir", "Node", "NodeArgs", "Npm", "AdminKey", "AllowScripts", "Bridges", "Free", "Walls", "Functions", "Warm", "Keeper",
-		"Limits", "SecretKey", "FormerSecretKeys", "SecretFile", "ForgetSecrets"}
+		"Limits", "SecretKey", "FormerSecretKeys", "SecretFile", "ForgetSecrets", "Origins"}
 	docs := read(t, "docs/configuration.md")
 	for section, at := range map[string]struct{ file, name string }{
 		"conn":       {"conn/config.go", "Config"},

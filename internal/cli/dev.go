@@ -58,8 +58,8 @@ func (c *devCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	hub.Listen, hub.Data, hub.DrainTimeout = c.Listen, c.Data, devDrain
-	hub.Isolation = cmp.Or(os.Getenv("LIVEFN_ISOLATION"), isolationAuto) // it is the developer's own code
-	hub.AdminKey, hub.SecretKey, hub.SecretKeyOld = "", "", ""           // of another hub
+	hub.Isolation = cmp.Or(os.Getenv("LIVEFN_ISOLATION"), isolationAuto)           // it is the developer's own code
+	hub.AdminKey, hub.SecretKey, hub.SecretKeyOld, hub.PublicURL = "", "", "", nil // of another hub
 	if hub.Data == "" {
 		if hub.Data, err = devData(c.Dir); err != nil {
 			return err

@@ -27,6 +27,7 @@ import (
 // ServeCmd runs the hub.
 type ServeCmd struct {
 	Listen        string `help:"Address to listen on." default:"127.0.0.1:8080" env:"LIVEFN_LISTEN"`
+	PublicURL     urls   `name:"public-url" help:"Addresses at which browsers reach the hub by name, as https://hub.example.com: its own pages, the dashboard, are those of these. May be repeated, or have commas." placeholder:"URL" env:"LIVEFN_PUBLIC_URL"`
 	Data          string `help:"Folder of everything the hub keeps." default:"./data" env:"LIVEFN_DATA" type:"path"`
 	AdminKey      string `help:"Key of the operator; without one the admin API is off." env:"LIVEFN_ADMIN_KEY"`
 	Dev           bool   `help:"Also make the tenant dev with a printed key and the sample functions."`
@@ -96,6 +97,10 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 		return fmt.Errorf("listen on %s: %w", c.Listen, err)
 	}
 	defer ln.Close()
+	origins, err := c.origins(ln.Addr())
+	if err != nil {
+		return err
+	}
 	minFree, err := units.ParseSize(c.MinFree)
 	if err != nil {
 		return fmt.Errorf("--min-free: %w", err)
@@ -155,7 +160,7 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 	})
 	fleet.Output(f.output)
 	h := hub.New(hub.Config{KeepEnded: time.Duration(keepEnded)}, st, registry, fleet, log)
-	server := conn.New(conn.Config{Log: log}, h, registry)
+	server := conn.New(conn.Config{Origins: origins, Log: log}, h, registry)
 	server.OnBackup(func(ctx context.Context, w io.Writer) error {
 		defer registry.KeepFolders()()
 		return backup.Write(ctx, w, c.source(st, registry))
