@@ -21,6 +21,14 @@ type Caller struct {
 	grant  *tenants.Grant
 }
 
+// tenant gives the name of the tenant as whom c acts; "": none.
+func (c *Caller) tenant() string {
+	if c.Tenant == nil {
+		return ""
+	}
+	return c.Tenant.Name()
+}
+
 // subject gives who has the token, if it says.
 func (c *Caller) subject() string {
 	if c.Token == nil {

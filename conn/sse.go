@@ -68,7 +68,7 @@ func (e *eventStream) hijack(ctx *fasthttp.RequestCtx, execution string) bool {
 	}
 	b.WriteString(corsHead(ctx) + "Date: " + time.Now().UTC().Format(time.RFC1123[:26]+"GMT") + "\r\n\r\n")
 	head := []byte(b.String())
-	if !e.srv.live.add(e) {
+	if !e.srv.live.add(e, e.caller.tenant()) {
 		e.close()
 		e.srv.fail(ctx, errDraining)
 		return false
@@ -78,7 +78,7 @@ func (e *eventStream) hijack(ctx *fasthttp.RequestCtx, execution string) bool {
 		k := newSocket(unwrap(c), nil, &e.srv.beats)
 		e.srv.spawn(func() { e.run(k, head) })
 	})
-	e.recheck("") // what was revoked before the stream could be found
+	e.recheck() // what was revoked before the stream could be found
 	return true
 }
 

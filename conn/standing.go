@@ -39,9 +39,9 @@ func (w *standing) minds(expires time.Time) bool {
 
 // recheck ends the session if what it was opened with was revoked. What has run out is the timer's, which gives it the
 // grace whoever else is revoked meanwhile. It is called after signing in, and after every change for its tenant.
-func (s *Session) recheck(tenant string) {
+func (s *Session) recheck() {
 	c := s.caller.Load()
-	if c == nil || c.Tenant == nil || tenant != "" && c.Tenant.Name() != tenant {
+	if c == nil || c.Tenant == nil {
 		return
 	}
 	switch {
@@ -115,8 +115,8 @@ func (s *Session) dropUncovered(c *Caller) {
 }
 
 // recheck ends the stream if what it was opened with was revoked.
-func (e *eventStream) recheck(tenant string) {
-	if e.caller.Tenant == nil || tenant != "" && e.caller.Tenant.Name() != tenant {
+func (e *eventStream) recheck() {
+	if e.caller.Tenant == nil {
 		return
 	}
 	err := e.srv.tenants.Revoked(e.caller.grant)
@@ -142,8 +142,8 @@ func (e *eventStream) recheck(tenant string) {
 
 // recheck has every connection of a tenant looked at.
 func (s *Server) recheck(tenant string) {
-	for _, v := range s.live.list() {
-		v.recheck(tenant)
+	for _, v := range s.live.listOf(tenant) {
+		v.recheck()
 	}
 }
 

@@ -141,7 +141,8 @@ func (s *Session) signedIn(c Caller) error {
 		s.timer = nil
 	}
 	s.mu.Unlock()
-	s.recheck("") // what was revoked before the session could be found
+	s.srv.live.join(s, c.tenant())
+	s.recheck() // what was revoked before the session could be found
 	return nil
 }
 
