@@ -22,15 +22,20 @@ type placed struct {
 
 // publishEvents publishes what the body has: an event of ours or a CloudEvent, or an array of either.
 func (s *Server) publishEvents(ctx *fasthttp.RequestCtx, args []string) error {
-	t, err := s.tenant(ctx)
+	c, err := s.caller(ctx)
 	if err != nil {
 		return err
+	}
+	quota := s.quotas.visit(&c) // c.Tenant is not nil: see rules
+	if err := quota.message(); err != nil {
+		return err // first of all: what is wrong costs as much as what is right
 	}
 	pubs, many, err := publications(ctx)
 	if err != nil {
 		return err
 	}
-	pos, err := s.hub.PublishAll(s.life(), t, args[0], pubs)
+	quota.owe(len(pubs) - 1)
+	pos, err := s.hub.PublishAll(s.life(), c.Tenant, args[0], pubs)
 	answer := placed{Position: pos}
 	if many {
 		answer.Events = len(pubs)

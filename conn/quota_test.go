@@ -152,3 +152,119 @@ func TestWhatIsWrongCountsAndRenewalsHaveARateOfTheirOwn(t *testing.T) {
 	c.hear()
 	equal(t, "counts", c.refusal("ping", `{}`), "rate_limited")
 }
+
+// Who may not send more over a WebSocket could else publish as much as it likes by HTTP.
+func TestPublishesByHTTPAreMessages(t *testing.T) {
+	f := open(t, Config{RefusePause: time.Millisecond})
+	one, two := as(f.token("u1", "publish:>")), as(f.token("u2", "publish:>"))
+	const path, ours = "/v1/streams/a/events", `{"type":"t"}`
+	ce := `{"specversion":"1.0","id":"1","source":"s","type":"t"}`
+	for name, send := range map[string]func() response{
+		"ours":       func() response { return f.request("POST", path, ours, one) },
+		"structured": func() response { return f.request("POST", path, ce, one, "Content-Type: application/cloudevents+json") },
+		"binary": func() response {
+			return f.request("POST", path, "", one, "Ce-Specversion: 1.0", "Ce-Id: 1", "Ce-Source: s", "Ce-Type: t")
+		},
+		"a batch": func() response {
+			return f.request("POST", path, "["+ce+"]", one, "Content-Type: application/cloudevents-batch+json")
+		},
+		"an array":      func() response { return f.request("POST", path, "["+ours+"]", one) },
+		"what is wrong": func() response { return f.request("POST", path, "{", one) },
+	} {
+		f.limits(`{}`)
+		if got := send(); got.status == 429 {
+			t.Errorf("%s without limits: %s", name, got.body)
+		}
+		f.limits(`{"messageRatePerSubject":0.01}`)
+		if got := send(); got.status == 429 {
+			t.Errorf("%s, the first: %s", name, got.body)
+		}
+		got := send()
+		if after := got.header.Get("Retry-After"); got.code(t) != "rate_limited" || got.status != 429 || (after != "100" && after != "99") || !strings.Contains(got.body, "messageRatePerSubject") {
+			t.Errorf("%s, the second: %d, Retry-After %q, %s", name, got.status, after, got.body)
+		}
+		equal(t, name+", another subject's", f.request("POST", path, ours, as(f.token(name, "publish:>"))).status, 200)
+		f.limits(`{"messageRatePerSubject":0.02}`) // begins anew
+		send()
+		equal(t, name+" counts over a WebSocket", f.socket(one).refusal("ping", `{}`), "rate_limited")
+	}
+	f.limits(`{"messageRate":0.01}`)
+	equal(t, "the tenant's first", f.request("POST", path, ours, one).status, 200)
+	if got := f.request("POST", path, ours, two); got.code(t) != "rate_limited" || !strings.Contains(got.body, "(messageRate)") {
+		t.Error(got.body)
+	}
+}
+
+// An array is let in with its first event; the others are waited for afterwards.
+func TestAnArrayCountsWithEachOfItsEvents(t *testing.T) {
+	f := open(t, Config{RefusePause: time.Millisecond})
+	const path = "/v1/streams/a/events"
+	array := "[" + strings.Repeat(`{"type":"t"},`, 99) + `{"type":"t"}]`
+	for _, limits := range []string{`{"messageRate":0.1}`, `{"messageRatePerSubject":0.1}`} {
+		f.limits(limits)
+		token := as(f.token("u1", "publish:>"))
+		equal(t, "an array", f.request("POST", path, array, token).status, 200)
+		got := f.request("POST", path, `{"type":"t"}`, token)
+		var after int
+		if _, err := fmt.Sscan(got.header.Get("Retry-After"), &after); err != nil || after < 950 || after > 1000 || got.code(t) != "rate_limited" {
+			t.Errorf("after 100 events at one in 10 s: %d, Retry-After %q", got.status, got.header.Get("Retry-After"))
+		}
+		f.limits(`{}`)
+	}
+}
+
+// What was sent must not be forgotten with the connection, or a loop that reconnects has no limit.
+func TestComingBackBeginsNoNewSecond(t *testing.T) {
+	f := open(t, Config{MaxSubjects: 2})
+	token := f.token("u1", "invoke:*")
+	f.limits(`{"messageRatePerSubject":0.01}`)
+	for i, want := range []string{"", "rate_limited", "rate_limited"} {
+		c := f.socket(as(token))
+		equal(t, fmt.Sprint("connection ", i), c.refusal("ping", `{}`), want)
+		_ = c.Close()
+		for end := time.Now().Add(10 * time.Second); ; { // until the hub has noticed
+			f.srv.quotas.mu.Lock()
+			open := 0
+			for _, u := range f.srv.quotas.all {
+				open += u.conns
+			}
+			f.srv.quotas.mu.Unlock()
+			if open == 0 {
+				break
+			} else if time.Now().After(end) {
+				t.Fatal("the connection is still there")
+			}
+		}
+	}
+	q := &f.srv.quotas
+	held := func() (tenants, idle, active int) {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		for _, u := range q.all {
+			idle, active = idle+len(u.idle), active+len(u.subjects)
+		}
+		return len(q.all), idle, active
+	}
+	for i := range 5 { // more than are kept
+		f.request("POST", "/v1/streams/a/events", `{"type":"t"}`, as(f.token(fmt.Sprint("s", i), "publish:>")))
+	}
+	tenants, idle, active := held()
+	equal(t, "bounded", fmt.Sprint(tenants, idle, active), "1 2 0")
+	q.sweep(time.Now())
+	_, idle, _ = held()
+	equal(t, "those that must wait stay", idle, 2)
+	in := f.socket(as(token))
+	equal(t, "in", in.refusal("ping", `{}`) != "forbidden", true)
+	q.sweep(time.Now().Add(time.Hour))
+	tenants, idle, active = held()
+	equal(t, "who has made up for it goes, who is there stays", fmt.Sprint(tenants, idle, active), "1 0 1")
+	_ = in.Close()
+	for end := time.Now().Add(10 * time.Second); active > 0; _, _, active = held() {
+		if time.Now().After(end) {
+			t.Fatal("the connection is still there")
+		}
+	}
+	q.sweep(time.Now().Add(time.Hour))
+	tenants, _, _ = held()
+	equal(t, "nothing is left", tenants, 0)
+}

@@ -47,6 +47,7 @@ func New(cfg Config, h *hub.Hub, reg *tenants.Registry) *Server {
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.doors = newArrivals(cfg.ConnectRate, cfg.ConnectBurst, cfg.ReconnectAfter)
 	s.own = newOwnOrigins(cfg.Origins)
+	s.quotas.keep = cfg.MaxSubjects
 	s.routes = s.table()
 	reg.OnRevoke(s.recheck)
 	s.http = &fasthttp.Server{
@@ -95,6 +96,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 				err = net.ErrClosed
 			}
 		case <-ticker.C:
+			s.quotas.sweep(time.Now())
 			now := s.beats.Add(1)
 			for _, v := range s.live.list() {
 				v.beat(now)
