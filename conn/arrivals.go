@@ -7,7 +7,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// arrivals lets no more WebSockets in than the hub can serve while it serves others: clients that were dropped
+// arrivals lets no more WebSockets and event streams in than the hub can serve while it serves others: clients that were dropped
 // together come back together. Signing in, subscribing and history are what they cost; who is turned away costs
 // a handshake.
 type arrivals struct {

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -70,4 +71,32 @@ func TestASocketThatIsTurnedAwayIsToldWhenToComeBack(t *testing.T) {
 	}
 	equal(t, "turned away", away.closed(), CloseBusy)
 	same(t, "who is in", in.ask(`{"jsonrpc":"2.0","id":1,"method":"ping"}`), `{"jsonrpc":"2.0","id":1,"result":"pong"}`)
+}
+
+func TestAnEventStreamThatIsTurnedAwayIsToldWhenToComeBack(t *testing.T) {
+	f := open(t, Config{ConnectBurst: 1, ReconnectAfter: time.Minute})
+	f.srv.doors.doors.SetLimit(0)
+	const path, accept = "/v1/streams/a/events", "Accept: text/event-stream"
+	in := f.open("GET", path, "", accept)
+	defer in.Body.Close()
+	equal(t, "the first", in.StatusCode, 200)
+	equal(t, "history is no connection", f.request("GET", path, "").status, 200)
+	seen := map[string]bool{}
+	for range 20 {
+		r := f.request("GET", path, "", accept)
+		var after int
+		if _, err := fmt.Sscan(r.header.Get("Retry-After"), &after); err != nil || r.status != 503 || r.code(t) != "overloaded" || after < 1 || after > 64 {
+			t.Fatalf("%d %v %s", r.status, r.header, r.body)
+		}
+		seen[r.header.Get("Retry-After")] = true
+	}
+	if len(seen) < 2 {
+		t.Errorf("all come back after %v s", seen)
+	}
+	source := f.request("GET", path+"?token="+f.token("u1", "subscribe:>"), "", accept, "Authorization: ", "Origin: "+page) // as an EventSource
+	var after int
+	if _, err := fmt.Sscanf(source.body, "retry: %d\n\n", &after); err != nil || source.status != 200 || after < 1 || after > 64_000 ||
+		source.header.Get("Content-Type") != "text/event-stream" || source.header.Get("Access-Control-Allow-Origin") != page {
+		t.Errorf("%d %v %q", source.status, source.header, source.body)
+	}
 }

@@ -13,9 +13,10 @@ type Config struct {
 	MaxBatch       int           // requests in one JSON-RPC batch; 256
 	MaxCalls       int           // requests of one WebSocket that run at once; 4096
 	MaxSubs        int           // subscriptions of one WebSocket; 1024
+	MaxSubjects    int           // subjects of one tenant without a connection whose message rate is remembered; 100000
 	OutboxBytes    int           // output that waits for one connection; 8 MiB
 	MaxConns       int           // connections at once; 262144
-	ConnectRate    int           // WebSockets that come in each second; 5000
+	ConnectRate    int           // WebSockets and event streams that come in each second; 5000
 	ConnectBurst   int           // those that come in at once before the rate counts; 2000
 	AuthRate       int           // tokens that a WebSocket which is signed in may bring a second, and at once; 10
 	HeaderTimeout  time.Duration // from a request's first byte to the end of its headers; 10 s
@@ -51,6 +52,7 @@ func (c *Config) setDefaults() {
 	setInt(&c.MaxBatch, 256)
 	setInt(&c.MaxCalls, 4096)
 	setInt(&c.MaxSubs, 1024)
+	setInt(&c.MaxSubjects, 100_000)
 	setInt(&c.OutboxBytes, 8<<20)
 	setInt(&c.MaxConns, 256<<10)
 	setInt(&c.ConnectRate, 5000)

@@ -3,10 +3,12 @@ package conn
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/livefn/livefn/hub"
+	"github.com/livefn/livefn/internal/fault"
 )
 
 // executionEvents shows an execution's stream: from its start, unless the caller says since when.
@@ -50,6 +52,10 @@ func (s *Server) events(ctx *fasthttp.RequestCtx, stream, since string) error {
 	if err != nil {
 		return err
 	}
+	if after, busy := s.doors.turnedAway(time.Now()); busy {
+		turnAwayStream(ctx, after)
+		return nil
+	}
 	e := s.newEventStream(ctx, &c, false)
 	want := hub.Interest{Pattern: stream, Since: from, Member: newMember(e.caller.subject())}
 	if q := query(ctx, "latest"); q != "" {
@@ -70,6 +76,21 @@ func (s *Server) events(ctx *fasthttp.RequestCtx, stream, since string) error {
 	e.follow(sub)
 	e.hijack(ctx, "")
 	return nil
+}
+
+// turnAwayStream says when to come back for a stream: too many come at once. An EventSource gives up for good on any status
+// but 200 (the HTML standard, 9.2.3), and waits for as long as a stream told it before that ended. It is who has its token in the URL.
+func turnAwayStream(ctx *fasthttp.RequestCtx, after time.Duration) {
+	if len(bearer(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization))) > 0 {
+		p := problemOf(&fault.Fault{Code: fault.Overloaded, RetryAfter: after, Detail: "Too many connections come in at once (ConnectRate): come back later."})
+		p.Status = fasthttp.StatusServiceUnavailable
+		p.write(ctx)
+		return
+	}
+	r := &ctx.Response
+	r.Header.SetContentType("text/event-stream")
+	r.Header.Set(fasthttp.HeaderCacheControl, "no-store")
+	r.SetBodyString("retry: " + strconv.FormatInt(after.Milliseconds(), 10) + "\n\n")
 }
 
 // sinceText reads "start", "new" or "epoch:offset", an event's id.
