@@ -125,6 +125,10 @@ func (x *Execution) dispatch() dispatched {
 	r, err := x.route()
 	if err != nil {
 		f := fault.From(err)
+		if f.Code == fault.Overloaded { // its Node is being installed
+			time.AfterFunc(f.RetryAfter, func() { x.t.admit(x) })
+			return placeUnused
+		}
 		x.failLocked(&Failure{Code: f.Code, Message: f.Detail}) // durable: told by its write
 		return placeUnused
 	}

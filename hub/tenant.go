@@ -80,7 +80,7 @@ func (t *tenant) routeOf(v *tenants.Version) *route {
 	r, _ := t.routes.LoadOrCompute(v, func() *route {
 		r := &route{version: v, module: nodebridge.NewModule(nodebridge.Module{
 			Function: v.Function, Version: v.Number, Tenant: v.Tenant, Dir: v.Dir,
-			Tail: v.Settings.TailArgument(), Env: v.Settings.Env, Concurrency: v.Settings.Concurrency,
+			Tail: v.Settings.TailArgument(), Env: v.Settings.Env, Concurrency: v.Settings.Concurrency, Node: v.Program(),
 		})}
 		if fn, err := t.owner.Function(v.Function); err == nil {
 			r.fn.Store(fn)

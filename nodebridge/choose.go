@@ -47,7 +47,7 @@ func mayWait(err error) bool { return err == errGone || err == errBusy || err ==
 // errBusy: none takes a call of this module now; errFull: none takes any. Faults: overloaded, if none has room; payload_too_large. It takes no lock of the pool's.
 func (p *Pool) pass(c *Call, args []byte) error {
 	bridges := p.bridges()
-	if most := int64(p.limits.Load().MaxConcurrency); most > 0 && !c.Nested && p.inFlight.Load() >= most {
+	if most := int64(p.limits.Load().MaxConcurrency); most > 0 && !c.Nested && p.share.inFlight.Load() >= most {
 		return errFull
 	}
 	bridges = bridges[:min(len(bridges), maxBridges)] // there may be more for a moment, while some are replaced

@@ -11,12 +11,15 @@ import (
 
 	"github.com/puzpuzpuz/xsync/v3"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/livefn/livefn/internal/sandbox"
 )
 
 // Fleet is the pools of all tenants.
 type Fleet struct {
 	cfg    Config
-	pools  *xsync.MapOf[string, *Pool]
+	pools  *xsync.MapOf[string, *Pool]   // by poolKey
+	shares *xsync.MapOf[string, *common] // by tenant
 	output func(tenant string, pid int, stream, line string)
 	notify atomic.Pointer[func(Notice)]
 	spawn  spawner
@@ -34,7 +37,7 @@ type Fleet struct {
 
 // NewFleet makes a fleet that runs nothing before Run.
 func NewFleet(cfg Config) *Fleet {
-	f := &Fleet{cfg: cfg.withDefaults(), pools: xsync.NewMapOf[string, *Pool](), limited: xsync.NewMapOf[string, Limits](), spawn: make(spawner),
+	f := &Fleet{cfg: cfg.withDefaults(), pools: xsync.NewMapOf[string, *Pool](), shares: xsync.NewMapOf[string, *common](), limited: xsync.NewMapOf[string, Limits](), spawn: make(spawner),
 		wake: make(chan struct{}, 1), output: func(string, int, string, string) {}}
 	f.warm = newWarm(f)
 	return f
@@ -100,17 +103,20 @@ func (f *Fleet) prepare() (err error) {
 	return writeScript(f.dir)
 }
 
-func (f *Fleet) start(tenant string, l *Limits) (*process, error) {
+func (f *Fleet) start(tenant, node string, l *Limits) (*process, error) {
 	heap := l.heapFlag()
-	if l.NoNetwork == f.cfg.Limits.NoNetwork && slices.Equal(heap, f.cfg.Limits.heapFlag()) { // else those that are warm are of another kind
+	if node == "" && l.NoNetwork == f.cfg.Limits.NoNetwork && slices.Equal(heap, f.cfg.Limits.heapFlag()) { // else those that are warm are of another kind
 		if p := f.warm.take(tenant); p != nil {
 			return p, nil
 		}
 	}
-	cfg := f.cfg
+	cfg, prefix := f.cfg, ""
 	cfg.NodeArgs = slices.Concat(cfg.NodeArgs, heap)
 	cfg.Limits.NoNetwork = l.NoNetwork
-	return f.spawn.startProcess(&cfg, f.dir, tenant, nil)
+	if node != "" {
+		cfg.Node, prefix = node, sandbox.RuntimePrefix
+	}
+	return f.spawn.startProcess(&cfg, f.dir, tenant, prefix, nil)
 }
 
 func (f *Fleet) takeFresh() []*Pool {
@@ -131,21 +137,24 @@ func (f *Fleet) end() []*Pool {
 	return fresh
 }
 
-// pool gives the tenant's pool; it has it started at its first use. nil: the fleet has ended.
-func (f *Fleet) pool(tenant string) *Pool {
-	if p, ok := f.pools.Load(tenant); ok {
+// pool gives the tenant's pool for a Node; it has it started at its first use. nil: the fleet has ended.
+func (f *Fleet) pool(tenant, node string) *Pool {
+	key := poolKey(tenant, node)
+	if p, ok := f.pools.Load(key); ok {
 		return p
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if p, ok := f.pools.Load(tenant); ok {
+	if p, ok := f.pools.Load(key); ok {
 		return p
 	}
 	if f.ended {
 		return nil
 	}
-	p := newPool(tenant, f)
-	f.pools.Store(tenant, p)
+	s, _ := f.shares.LoadOrStore(tenant, &common{})
+	p := newPool(tenant, node, f, s)
+	s.add(p)
+	f.pools.Store(key, p)
 	f.fresh = append(f.fresh, p)
 	select {
 	case f.wake <- struct{}{}:
@@ -158,7 +167,7 @@ func (f *Fleet) pool(tenant string) *Pool {
 // exactly one final frame, perhaps before Call returns; with one it is told nothing.
 // Faults: overloaded, payload_too_large, drained.
 func (f *Fleet) Call(tenant string, c *Call) error {
-	p := f.pool(tenant)
+	p := f.pool(tenant, c.Module.Node)
 	if p == nil {
 		return errEnded()
 	}
@@ -168,7 +177,7 @@ func (f *Fleet) Call(tenant string, c *Call) error {
 // Load loads m in a bridge of the tenant and says what is in it. Faults: version_broken with the
 // loader's message and, from the detail's second line on, its stack; overloaded; drained.
 func (f *Fleet) Load(ctx context.Context, tenant string, m *Module) (Info, error) {
-	p := f.pool(tenant)
+	p := f.pool(tenant, m.Node)
 	if p == nil {
 		return Info{}, errEnded()
 	}
@@ -178,7 +187,7 @@ func (f *Fleet) Load(ctx context.Context, tenant string, m *Module) (Info, error
 // Unload lets the tenant's bridges forget m once no call of it is in flight there, which for a call is
 // just after its final frame. A call of m that comes before keeps it loaded; a later one loads it again.
 func (f *Fleet) Unload(tenant string, m *Module) {
-	if p, ok := f.pools.Load(tenant); ok {
+	if p, ok := f.pools.Load(poolKey(tenant, m.Node)); ok {
 		for _, b := range p.all() {
 			b.unload(m)
 		}
@@ -189,27 +198,36 @@ func (f *Fleet) Unload(tenant string, m *Module) {
 func (f *Fleet) Limit(tenant string, l Limits) {
 	f.mu.Lock() // a pool is made under it: with the limits before, and then it is found here, or with these
 	f.limited.Store(tenant, l)
-	p, ok := f.pools.Load(tenant)
+	s, ok := f.shares.Load(tenant)
 	if ok {
-		p.limits.Store(f.limitsOf(tenant))
+		for _, p := range s.all() {
+			p.limits.Store(f.limitsOf(tenant))
+		}
 	}
 	f.mu.Unlock()
 	if ok {
-		for _, b := range p.all() {
-			b.tellBounds()
+		for _, p := range s.all() {
+			for _, b := range p.all() {
+				b.tellBounds()
+			}
+			p.replaceOthers()
 		}
-		p.replaceOthers()
-		p.room()
+		s.room()
 	}
 }
 
-// Remove ends the tenant's pool: its calls are Lost at once, its processes are gone soon after.
+// Remove ends the tenant's pools: its calls are Lost at once, its processes are gone soon after.
 func (f *Fleet) Remove(tenant string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.limited.Delete(tenant)
-	if p, ok := f.pools.LoadAndDelete(tenant); ok {
-		p.mu.Lock()
-		p.removed = true
-		p.mu.Unlock()
-		close(p.stop)
+	if s, ok := f.shares.LoadAndDelete(tenant); ok {
+		for _, p := range s.all() {
+			p.mu.Lock()
+			p.removed = true
+			p.mu.Unlock()
+			f.pools.Delete(poolKey(tenant, p.node))
+			close(p.stop)
+		}
 	}
 }

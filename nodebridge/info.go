@@ -3,7 +3,6 @@ package nodebridge
 import (
 	"cmp"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -129,11 +128,13 @@ func (p *Pool) noteEndLocked(b *Bridge, err error, stopped bool) {
 	p.tellLocked(Notice{Moment: BridgeEnded, Ended: &e})
 }
 
-// each calls f with the pool of a tenant, or with all for "".
+// each calls do with the pools of a tenant, or with all for "".
 func (f *Fleet) each(tenant string, do func(p *Pool)) {
 	if tenant != "" {
-		if p, ok := f.pools.Load(tenant); ok {
-			do(p)
+		if s, ok := f.shares.Load(tenant); ok {
+			for _, p := range s.all() {
+				do(p)
+			}
 		}
 		return
 	}
@@ -183,25 +184,38 @@ type PoolInfo struct {
 	Ended     map[string]uint64 // how many ended, by code, since the hub's start
 }
 
-// Pools sums each tenant's processes up, by tenant.
+// Pools sums each tenant's processes up, of all its Nodes, by tenant.
 func (f *Fleet) Pools() []PoolInfo {
-	var all []PoolInfo
-	f.each("", func(p *Pool) {
-		i := PoolInfo{Tenant: p.tenant, Bridges: map[string]int{bridgeRunning: 0, bridgeDraining: 0, bridgeLate: 0}}
-		for _, b := range p.all() {
-			one := b.info()
-			i.Bridges[one.State]++
-			i.InFlight += one.InFlight
-			i.Calls += one.Calls
-			i.LoopDelay = max(i.LoopDelay, time.Duration(one.LoopDelay*float64(time.Millisecond)))
-			i.CPU += one.CPU
-			i.Memory += one.Memory
+	all := []PoolInfo{}
+	f.shares.Range(func(tenant string, s *common) bool {
+		i := PoolInfo{Tenant: tenant, Bridges: map[string]int{bridgeRunning: 0, bridgeDraining: 0, bridgeLate: 0}, Ended: map[string]uint64{}}
+		for _, p := range s.all() {
+			p.addTo(&i)
 		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		i.Wanted, i.Waiting, i.Calls, i.Ended = p.wanted, p.waiting.count, i.Calls+p.past, maps.Clone(p.endings)
 		all = append(all, i)
+		return true
 	})
 	slices.SortFunc(all, func(a, b PoolInfo) int { return cmp.Compare(a.Tenant, b.Tenant) })
 	return all
+}
+
+// addTo adds the pool's processes to a sum.
+func (p *Pool) addTo(i *PoolInfo) {
+	for _, b := range p.all() {
+		one := b.info()
+		i.Bridges[one.State]++
+		i.InFlight += one.InFlight
+		i.Calls += one.Calls
+		i.LoopDelay = max(i.LoopDelay, time.Duration(one.LoopDelay*float64(time.Millisecond)))
+		i.CPU += one.CPU
+		i.Memory += one.Memory
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i.Wanted += p.wanted
+	i.Waiting += p.waiting.count
+	i.Calls += p.past
+	for code, n := range p.endings {
+		i.Ended[code] += n
+	}
 }

@@ -16,7 +16,8 @@ type Module struct {
 	Tail     bool              `json:"tail"` // the tail object stands behind the caller's arguments
 	Env      map[string]string `json:"env"`  // hub.env
 
-	Concurrency int `json:"-"` // calls at once in one bridge; 0: no limit
+	Node        string `json:"-"` // the program that runs it, in the bin of a folder that is its own; "": Config.Node
+	Concurrency int    `json:"-"` // calls at once in one bridge; 0: no limit
 
 	handle uint32
 	load   func(*Config) []byte // its Load; of the first fleet that asks, as a module belongs to one

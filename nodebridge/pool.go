@@ -14,18 +14,19 @@ import (
 	"github.com/livefn/livefn/internal/fault"
 )
 
-// Pool is the bridges of one tenant, and the calls that wait for one. It has places, each of which keeps one
+// Pool is the bridges of one tenant that are of one Node, and the calls that wait for one. It has places, each of which keeps one
 // bridge running; scale.go decides how many. A bridge that is retired has lost its place and ends when its
 // calls have.
 type Pool struct {
-	tenant   string
-	fleet    *Fleet
-	live     atomic.Pointer[[]*Bridge] // that take calls; replaced under mu
-	limits   atomic.Pointer[Limits]    // replaced, never changed
-	queued   atomic.Int64              // calls in waiting, or about to be
-	inFlight atomic.Int64              // in all bridges, those that are retired included
-	resize   chan struct{}             // holds one element when there are fewer places than wanted
-	stop     chan struct{}             // closed by Fleet.Remove
+	tenant string
+	node   string // of Module.Node
+	share  *common
+	fleet  *Fleet
+	live   atomic.Pointer[[]*Bridge] // that take calls; replaced under mu
+	limits atomic.Pointer[Limits]    // replaced, never changed
+	queued atomic.Int64              // calls in waiting, or about to be
+	resize chan struct{}             // holds one element when there are fewer places than wanted
+	stop   chan struct{}             // closed by Fleet.Remove
 
 	mu      sync.Mutex // guards all below; taken before a Bridge's mu
 	places  int        // that keep a bridge, or start one
@@ -46,11 +47,11 @@ type Pool struct {
 	takes   bool          // a bridge takes calls again, and waiting was not looked at since
 }
 
-func newPool(tenant string, f *Fleet) *Pool {
-	p := &Pool{tenant: tenant, fleet: f, stop: make(chan struct{}), waiting: newWaitingCalls(), endings: map[string]uint64{},
+func newPool(tenant, node string, f *Fleet, s *common) *Pool {
+	p := &Pool{tenant: tenant, node: node, share: s, fleet: f, stop: make(chan struct{}), waiting: newWaitingCalls(), endings: map[string]uint64{},
 		changed: make(chan struct{}), expires: make(chan struct{}, 1), resize: make(chan struct{}, 1)}
 	p.limits.Store(f.limitsOf(tenant))
-	p.want(max(1, p.limits.Load().MinBridges)) // somebody came
+	p.want(max(1, p.bounds().MinBridges)) // somebody came
 	return p
 }
 
@@ -144,14 +145,14 @@ func (p *Pool) runBridge(ctx context.Context, died int) (lived time.Duration, st
 		return 0, true
 	}
 	limits := p.limits.Load()
-	process, err := p.fleet.start(p.tenant, limits)
+	process, err := p.fleet.start(p.tenant, p.node, limits)
 	if err != nil {
 		p.setCause(err)
 		p.fleet.tell(p.tenant, 0, "exit", err.Error())
 		return 0, true
 	}
 	b := newBridge(p.tenant, &p.fleet.cfg, process, func(stream, line string) { p.fleet.tell(p.tenant, process.pid(), stream, line) })
-	b.restarts, b.freed, b.limits, b.all = died, p.room, limits, &p.inFlight
+	b.restarts, b.freed, b.limits, b.all = died, p.share.room, limits, &p.share.inFlight
 	b.bounds = &p.limits
 	p.mu.Lock()
 	p.noticeLocked(BridgeStarted, b)

@@ -64,9 +64,9 @@ const (
 	tmpInside       = "/tmp"
 )
 
-// startProcess starts a process of a tenant, with files of its own in dir, where the script is too. With a
-// slot it starts one of no tenant.
-func (s spawner) startProcess(cfg *Config, dir, tenant string, slot *sandbox.Slot) (*process, error) {
+// startProcess starts a process of a tenant, with files of its own in dir, where the script is too. Behind
+// walls it sees the folder above its Node's at prefix; "": where that is. With a slot it starts one of no tenant.
+func (s spawner) startProcess(cfg *Config, dir, tenant, prefix string, slot *sandbox.Slot) (*process, error) {
 	node, err := exec.LookPath(cfg.Node)
 	if err != nil {
 		return nil, err
@@ -75,6 +75,7 @@ func (s spawner) startProcess(cfg *Config, dir, tenant string, slot *sandbox.Slo
 		return nil, err
 	}
 	p := &process{slot: slot}
+	found := node // by the process's own programs
 	if cfg.Limits.NoNetwork && cfg.Walls == nil {
 		return nil, errors.New("the tenant's functions may have no network (limit network), and without walls it can't be taken away")
 	}
@@ -92,6 +93,9 @@ func (s spawner) startProcess(cfg *Config, dir, tenant string, slot *sandbox.Slo
 		}
 		spec.Binds = []sandbox.Bind{{From: script, To: scriptInside}, {From: functions, To: functionsInside}}
 		spec.Dir, script = tmpInside, scriptInside
+		if spec.Prefix = prefix; spec.Prefix != "" {
+			found = filepath.Join(spec.Prefix, "bin", "node")
+		}
 	default:
 		if p.home, err = os.MkdirTemp(dir, "bridge-"); err != nil {
 			return nil, fmt.Errorf("make a bridge's folder: %w", err)
@@ -102,7 +106,7 @@ func (s spawner) startProcess(cfg *Config, dir, tenant string, slot *sandbox.Slo
 	defer closeAll(theirs)
 	if err == nil {
 		spec.Args = append(slices.Clone(cfg.NodeArgs), filepath.Join(script, scriptStart))
-		spec.Env = environment(node, spec.Dir)
+		spec.Env = environment(found, spec.Dir)
 		spec.Files = theirs[:2]
 		p.command, err = cfg.Walls.Command(context.Background(), spec) // its end is kill's
 	}

@@ -134,7 +134,7 @@ func (w *warm) start(ctx context.Context) (*process, error) {
 	}
 	cfg := w.fleet.cfg
 	cfg.NodeArgs = slices.Concat(cfg.NodeArgs, cfg.Limits.heapFlag())
-	p, err := w.fleet.spawn.startProcess(&cfg, w.fleet.dir, "", slot)
+	p, err := w.fleet.spawn.startProcess(&cfg, w.fleet.dir, "", "", slot)
 	if err != nil {
 		_ = slot.Free()
 		return nil, err

@@ -45,7 +45,7 @@ func (f *Fleet) watch(ctx context.Context) {
 // look looks at the pool's bridges, and has it grow or shrink with the load.
 func (p *Pool) look(now time.Time) {
 	p.recycle()
-	cfg, limits := &p.fleet.cfg, p.limits.Load()
+	cfg, limits, bounds := &p.fleet.cfg, p.limits.Load(), p.bounds()
 	l := load{at: now, delay: -1}
 	var taken uint64
 	doubtful := 0
@@ -88,13 +88,13 @@ func (p *Pool) look(now time.Time) {
 		p.wanted--
 		doubtful--
 	}
-	if l.waiting = p.waiting.count; limits.MaxConcurrency > 0 && p.inFlight.Load() >= int64(limits.MaxConcurrency) {
+	if l.waiting = p.waiting.count; limits.MaxConcurrency > 0 && p.share.inFlight.Load() >= int64(limits.MaxConcurrency) {
 		l.waiting = 0 // a further bridge would not take them either
 	}
 	if size <= 0 && doubtful > 0 {
 		l.waiting = max(l.waiting, 1) // what they have to do will be another's
 	}
-	if n := min(p.scaler.want(cfg, limits, max(size, 0), l)+doubtful, maxBridges); n != p.wanted && !p.ended {
+	if n := min(p.scaler.want(cfg, &bounds, max(size, 0), l)+doubtful, maxBridges); n != p.wanted && !p.ended {
 		p.wantLocked(n)
 	}
 }

@@ -130,7 +130,7 @@ func (fn *Function) resolve(wanted, key string) (v *Version, via string, err err
 		if v == nil {
 			return nil, "", fault.New(fault.VersionBroken, "No version of the function %q is ready. %s", fn.Name, fn.versions[len(fn.versions)-1].Error)
 		}
-		return v, "", nil
+		return v, "", v.runnable()
 	}
 	if number, ok := parseNumber(wanted); ok {
 		via = ViaVersion
@@ -150,7 +150,7 @@ func (fn *Function) resolve(wanted, key string) (v *Version, via string, err err
 	if v.State == Broken {
 		return nil, "", fn.usable(v.Number)
 	}
-	return v, via, nil
+	return v, via, v.runnable()
 }
 
 // MarshalJSON gives {name, latest, versions, aliases, state, updatedAt, settings}: state and settings are the
@@ -197,7 +197,8 @@ type Version struct {
 	packages string    // hash of what decided on its packages; "": nobody else has the same
 	resolved time.Time // when they were chosen
 	registry *Registry
-	why      error // the fault that its publish gave, if it is broken and was published by this process
+	why      error        // the fault that its publish gave, if it is broken and was published by this process
+	runtime  *nodeRuntime // nil: the hub's own Node
 	gate     *gate
 	function *gate        // of all versions of the function
 	surplus  *atomic.Bool // it is to go as soon as nothing needs it
@@ -206,7 +207,7 @@ type Version struct {
 // Surplus reports whether the version is to go as soon as nothing needs it.
 func (v *Version) Surplus() bool { return v.surplus.Load() }
 
-// MarshalJSON gives {name, version, state, hash, createdAt, installed, ms, error, settings}.
+// MarshalJSON gives {name, version, state, hash, createdAt, installed, ms, error, settings, node}.
 func (v *Version) MarshalJSON() ([]byte, error) {
 	installed := v.Installed
 	if installed == nil {
@@ -222,7 +223,8 @@ func (v *Version) MarshalJSON() ([]byte, error) {
 		MS        int64             `json:"ms"`
 		Error     string            `json:"error,omitempty"`
 		Settings  Settings          `json:"settings"`
-	}{v.Function, v.Number, v.State, v.Hash, shownTime(v.CreatedAt), installed, v.Took.Milliseconds(), v.Error, v.Settings})
+		Node      string            `json:"node"`
+	}{v.Function, v.Number, v.State, v.Hash, shownTime(v.CreatedAt), installed, v.Took.Milliseconds(), v.Error, v.Settings, v.NodeVersion()})
 }
 
 // Log gives what installing it printed.

@@ -72,7 +72,7 @@ func (r *Registry) fetchAndRun(ctx context.Context, t *Tenant, dir string, tr *t
 		return err
 	}
 	defer leave()
-	run := npmRun{tenant: t, dir: dir, home: home, cache: fetched, trusted: true, log: log, args: []string{"install", "--ignore-scripts"}}
+	run := npmRun{packages: t.Packages(), node: tr.node, dir: dir, home: home, cache: fetched, trusted: true, log: log, args: []string{"install", "--ignore-scripts"}}
 	if tr.locked() {
 		run.args = append(run.args, "--prefer-offline") // what was fetched once is as good as anything newer
 	}

@@ -24,28 +24,30 @@ func (c Config) nodeVersion() (*semver.Version, error) {
 	return semver.NewVersion(strings.TrimSpace(string(out)))
 }
 
-// checkEngines refuses a package.json whose engines.node the hub's node does not satisfy. Ranges are npm's.
-func (r *Registry) checkEngines(packageJSON []byte) error {
+// readEngines reads engines.node of a tree's package.json. Ranges are npm's.
+func (tr *tree) readEngines() (err error) {
 	var m struct {
 		Engines json.RawMessage `json:"engines"`
 	}
 	var engines struct {
 		Node string `json:"node"`
 	}
-	if json.Unmarshal(packageJSON, &m) != nil || json.Unmarshal(m.Engines, &engines) != nil || engines.Node == "" {
+	if json.Unmarshal(tr.files[packageFile], &m) != nil || json.Unmarshal(m.Engines, &engines) != nil || engines.Node == "" {
 		return nil // no such field, or an older form of it that means nothing to npm
 	}
-	wanted, err := semver.NewConstraint(engines.Node)
-	if err != nil {
+	tr.engines = engines.Node
+	if tr.wanted, err = semver.NewConstraint(engines.Node); err != nil {
 		return fault.New(fault.InvalidRequest, "%s: engines.node: %.80q is not a range of versions.", packageFile, engines.Node)
 	}
-	have, err := r.node()
-	if err != nil {
-		return err
-	}
-	if !wanted.Check(have) {
-		return fault.New(fault.InvalidRequest, "%s: engines.node: it wants Node %.80s, and this hub runs functions with Node %s. Widen the range, or have the operator start the hub with another --node.",
-			packageFile, engines.Node, have)
-	}
 	return nil
+}
+
+// suits says whether a version with a tree's content runs on a Node that the tree wants: the hub's own may be
+// another one by now.
+func (r *Registry) suits(v *Version, tr *tree) bool {
+	if tr.wanted == nil || v.runtime != nil {
+		return true
+	}
+	own, err := r.node()
+	return err == nil && tr.wanted.Check(own)
 }

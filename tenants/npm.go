@@ -24,13 +24,15 @@ import (
 
 // npmRun is one run of npm for a version.
 type npmRun struct {
-	tenant  *Tenant
-	dir     string // the version's, where it installs
-	home    string // private to the version
-	cache   string
-	args    []string
-	trusted bool // no code of packages runs: it may know tokens
-	log     io.Writer
+	packages *PackageSettings
+	node     *nodeRuntime // nil: the hub's own
+	dir      string       // the version's, where it installs
+	home     string       // private to the version
+	cache    string
+	args     []string
+	trusted  bool // no code of packages runs: it may know tokens
+	log      io.Writer
+	stdout   io.Writer // nil: log; else at most a few bytes, which nobody else writes
 }
 
 // always are arguments of every run.
@@ -56,6 +58,11 @@ func (r *Registry) npm(ctx context.Context, run npmRun) error {
 	}
 	cmd.WaitDelay = time.Second
 	cmd.Stdout, cmd.Stderr = out, out
+	if run.stdout != nil {
+		answer := &boundedWriter{w: run.stdout, left: r.cfg.InstallOutput, over: out.over}
+		defer answer.end()
+		cmd.Stdout = answer
+	}
 	had := sizeOf([]string{run.cache})
 	if err := cmd.Start(); err != nil {
 		return noNpm(err)
@@ -104,7 +111,7 @@ func (r *Registry) npmSpec(run npmRun) (sandbox.Spec, error) {
 	spec := sandbox.Spec{Dir: run.dir, Network: true, Binds: []sandbox.Bind{
 		{From: run.dir, Writable: true}, {From: run.home, Writable: true}, {From: run.cache, Writable: true},
 	}}
-	spec.Env = append(r.installEnv(&spec, run.trusted), "HOME="+run.home, "TMPDIR="+tmp, "npm_config_cache="+run.cache, "npm_config_userconfig="+rc)
+	spec.Env = append(r.installEnv(&spec, run), "HOME="+run.home, "TMPDIR="+tmp, "npm_config_cache="+run.cache, "npm_config_userconfig="+rc)
 	if run.trusted {
 		guard, err := oneProject(run)
 		if err != nil {
@@ -112,7 +119,7 @@ func (r *Registry) npmSpec(run npmRun) (sandbox.Spec, error) {
 		}
 		spec.Env = append(spec.Env, "npm_config_ignore_scripts=true", "npm_config_git="+gitProgram(), guard)
 	}
-	if at := run.tenant.Packages().Registry; at != "" { // the environment goes before any file
+	if at := run.packages.Registry; at != "" { // the environment goes before any file
 		spec.Env = append(spec.Env, "npm_config_registry="+at)
 	}
 	program, err := exec.LookPath(r.cfg.Npm)
@@ -125,11 +132,17 @@ func (r *Registry) npmSpec(run npmRun) (sandbox.Spec, error) {
 	spec.Program, spec.Args = program, slices.Concat(run.args, always)
 	if real, err := filepath.EvalSymlinks(program); err == nil && filepath.Ext(real) == ".js" { // npm is a script beside a library
 		node, err := exec.LookPath(r.cfg.node())
+		if run.node != nil {
+			node, err = nodeIn(r.runtimeDir(run.node)), nil
+			spec.Prefix = sandbox.RuntimePrefix
+		}
 		if err != nil {
 			return sandbox.Spec{}, fmt.Errorf("find node: %w", err)
 		}
 		spec.Program, spec.Args = node, append([]string{real}, spec.Args...)
 		spec.Binds = append(spec.Binds, sandbox.Bind{From: filepath.Dir(filepath.Dir(real))})
+	} else if run.node != nil {
+		spec.Binds = append(spec.Binds, sandbox.Bind{From: r.runtimeDir(run.node), To: sandbox.RuntimePrefix})
 	}
 	return spec, nil
 }
@@ -171,10 +184,17 @@ var passedOn = []string{"registry", "globalconfig", "ca", "cafile", "strict_ssl"
 
 // installEnv is the environment of an install: nothing of the hub's own but where packages come from. The
 // files that it names are made visible.
-func (r *Registry) installEnv(spec *sandbox.Spec, trusted bool) []string {
+func (r *Registry) installEnv(spec *sandbox.Spec, run npmRun) []string {
 	path := os.Getenv("PATH")
 	if filepath.IsAbs(r.cfg.Node) {
 		path = filepath.Dir(r.cfg.Node) + string(filepath.ListSeparator) + path
+	}
+	if run.node != nil {
+		prefix := r.runtimeDir(run.node)
+		if r.cfg.Walls != nil {
+			prefix = sandbox.RuntimePrefix
+		}
+		path = filepath.Join(prefix, "bin") + string(filepath.ListSeparator) + path
 	}
 	env := []string{"PATH=" + path, "LANG=C.UTF-8", "NODE_ENV=production"}
 	show := func(file string) {
@@ -185,7 +205,7 @@ func (r *Registry) installEnv(spec *sandbox.Spec, trusted bool) []string {
 	for _, kv := range os.Environ() {
 		name, value, _ := strings.Cut(kv, "=")
 		name = strings.ToLower(name)
-		if !trusted && (strings.Contains(value, "@") || strings.Contains(name, "globalconfig")) {
+		if !run.trusted && (strings.Contains(value, "@") || strings.Contains(name, "globalconfig")) {
 			continue // a proxy's password, or a file with tokens
 		}
 		option, isNpm := strings.CutPrefix(name, "npm_config_")
@@ -223,7 +243,7 @@ func (r *Registry) userconfig(run npmRun) []byte {
 			rc = append(bytes.Join(place.FindAll(b, -1), []byte("\n")), '\n')
 		}
 	}
-	return append(rc, run.tenant.Packages().npmrc(run.trusted)...)
+	return append(rc, run.packages.npmrc(run.trusted)...)
 }
 
 // place is a line of an .npmrc that says where packages come from.

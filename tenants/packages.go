@@ -108,7 +108,9 @@ func (r *Registry) packagesKey(t *Tenant, tr *tree) string {
 		delete(fields, name)
 	}
 	node := ""
-	if version, err := r.node(); err == nil { // else npm will say so
+	if tr.node != nil {
+		node = "of its own " + tr.node.version.String()
+	} else if version, err := r.node(); err == nil { // else npm will say so
 		node = version.String() // what is built for one may not run on the next
 	}
 	h := sha256.New()

@@ -31,7 +31,7 @@ func (r *Registry) Publish(ctx context.Context, t *Tenant, name string, p Public
 	if err != nil {
 		return nil, false, err
 	}
-	if err := r.checkEngines(tr.files[packageFile]); err != nil {
+	if err := tr.readEngines(); err != nil {
 		return nil, false, err
 	}
 	if err := r.keyHash(ctx, t, tr); err != nil {
@@ -44,7 +44,7 @@ func (r *Registry) Publish(ctx context.Context, t *Tenant, name string, p Public
 	}
 	defer end()
 	if fn, err := t.Function(name); err == nil {
-		if fn.latest != nil && fn.latest.Hash == tr.hash {
+		if fn.latest != nil && fn.latest.Hash == tr.hash && r.suits(fn.latest, tr) {
 			return fn.latest, false, nil
 		}
 		for _, v := range fn.versions { // published while we waited, and broken: it would be again
@@ -114,6 +114,12 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 	kept := &boundedLog{limit: r.cfg.MaxLog, live: log}
 	var why error
 	var got packages
+	node, leave, err := r.runtimeFor(ctx, tr, kept)
+	if err != nil {
+		return nil, err
+	}
+	defer leave() // when a version that has it is recorded
+	tr.node = node
 	if tr.install {
 		got, why = r.provide(ctx, t, dir, tr, kept)
 		defer got.end()
@@ -128,6 +134,9 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 	rec := versionRecord{
 		State: Ready, Hash: tr.hash, Folder: fmt.Sprintf("%s@%d-%s", name, number, tr.hash[:12]),
 		Settings: storedSettings(tr.settings), CreatedAt: started.UTC(), Packages: got.key, Resolved: got.resolved,
+	}
+	if node != nil {
+		rec.Node = node.version.String()
 	}
 	if why == nil {
 		if rec.Installed, err = installed(dir, int64(r.cfg.MaxTreeSize)); err != nil {
@@ -144,6 +153,7 @@ func (r *Registry) build(ctx context.Context, t *Tenant, name string, tr *tree, 
 		return nil, err
 	}
 	v := r.version(t.name, name, number, rec)
+	v.runtime = node
 	if why == nil {
 		r.mu.Lock()
 		check, dropped := r.check, r.dropped

@@ -51,6 +51,7 @@ type versionRecord struct {
 	Error     string            `json:"error,omitempty"`
 	Packages  string            `json:"packages,omitempty"` // packages.key
 	Resolved  time.Time         `json:"resolved,omitzero"`
+	Node      string            `json:"node,omitempty"` // version of its runtime; "": the hub's own
 }
 
 func putRecord(key []byte, v any) store.Op {

@@ -26,6 +26,9 @@ import (
 type Config struct {
 	Dir            string         // folder of the versions' files
 	Node           string         // program that npm and packages' scripts find as node: the first in PATH
+	Runtimes       string         // folder of the Nodes that ranges of engines.node ask for: "runtimes" beside Dir
+	NodeRuntimes   int            // how many are kept; 0: none is installed
+	RuntimeRetry   time.Duration  // first pause between attempts to install one that is missing at the start: 10 s
 	Npm            string         // program that installs packages: npm
 	AdminKey       string         // the operator's key; "": there is none
 	AllowScripts   bool           // run packages' lifecycle scripts on install where a tenant says nothing, and without walls
@@ -80,6 +83,8 @@ func (c Config) withDefaults() Config {
 	if c.Limits == (Limits{}) {
 		c.Limits = DefaultLimits()
 	}
+	c.Runtimes = cmp.Or(c.Runtimes, filepath.Join(filepath.Dir(c.Dir), "runtimes"))
+	c.RuntimeRetry = cmp.Or(c.RuntimeRetry, 10*time.Second)
 	c.SecretFile = cmp.Or(c.SecretFile, filepath.Join(filepath.Dir(c.Dir), "secret.key"))
 	c.Log = cmp.Or(c.Log, slog.Default())
 	return c
@@ -87,12 +92,13 @@ func (c Config) withDefaults() Config {
 
 // Registry holds all tenants.
 type Registry struct {
-	cfg   Config
-	store *store.Store
-	seals *keyring
-	node  func() (*semver.Version, error) // version of the hub's node; asked once
-	keys  *xsync.MapOf[[32]byte, *Grant]  // by the key's hash
-	use   Use
+	cfg      Config
+	store    *store.Store
+	seals    *keyring
+	node     func() (*semver.Version, error) // version of the hub's node; asked once
+	keys     *xsync.MapOf[[32]byte, *Grant]  // by the key's hash
+	use      Use
+	runtimes runtimes
 
 	folders     sync.Mutex // guards keeping and leftFolders; held while folders are removed
 	keeping     int        // those who want folders of deleted versions to stay
@@ -126,19 +132,26 @@ func Open(cfg Config, st *store.Store) (*Registry, error) {
 	}
 	r := &Registry{
 		cfg: cfg, store: st, seals: seals, keys: xsync.NewMapOf[[32]byte, *Grant](), tenants: map[string]*Tenant{}, use: unused{},
-		check:   func(context.Context, *Version) error { return nil },
-		dropped: func(*Version) {},
-		changed: func(string) {},
-		deleted: func(context.Context, string) error { return nil },
-		limited: func(*Tenant) {},
-		revoked: func(string) {},
-		known:   newTokenCache(cfg.TokenCache),
-		node:    sync.OnceValues(cfg.nodeVersion),
+		check:    func(context.Context, *Version) error { return nil },
+		dropped:  func(*Version) {},
+		changed:  func(string) {},
+		deleted:  func(context.Context, string) error { return nil },
+		limited:  func(*Tenant) {},
+		revoked:  func(string) {},
+		known:    newTokenCache(cfg.TokenCache),
+		node:     sync.OnceValues(cfg.nodeVersion),
+		runtimes: runtimes{all: map[string]*nodeRuntime{}},
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("make the folder of functions: %w", err)
 	}
+	if err := r.findRuntimes(); err != nil {
+		return nil, err
+	}
 	if err := r.load(); err != nil {
+		return nil, err
+	}
+	if err := r.sweepRuntimes(); err != nil {
 		return nil, err
 	}
 	if err := r.sweep(); err != nil {
@@ -228,6 +241,13 @@ func (r *Registry) load() error {
 		loaded := r.version(parts[0], parts[1], n, rec)
 		if unsealed != nil {
 			loaded.State, loaded.Error = Broken, "Its secrets can't be opened: "+unsealed.Error()+". Publish it again."
+		}
+		if rec.Node != "" {
+			node, err := semver.StrictNewVersion(rec.Node)
+			if err != nil {
+				return fmt.Errorf("read %s: the version of Node: %w", k, err)
+			}
+			loaded.runtime = r.runtimes.get(node)
 		}
 		if loaded.State == Ready && !fileExists(loaded.Dir) { // known now, and not at the first call
 			loaded.State, loaded.Error = Broken, "Its files are gone from the hub's data folder. Publish it again."

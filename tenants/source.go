@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/Masterminds/semver/v3"
+
 	"github.com/livefn/livefn/internal/fault"
 )
 
@@ -42,7 +44,10 @@ type tree struct {
 	files    map[string][]byte
 	settings Settings
 	hash     string
-	install  bool // it has dependencies
+	install  bool                // it has dependencies
+	engines  string              // its engines.node; "": it has none
+	wanted   *semver.Constraints // that; nil: any Node
+	node     *nodeRuntime        // that was chosen; nil: the hub's own
 }
 
 // tree checks a publication and gives what is to be built.

@@ -15,7 +15,7 @@ import (
 // A limit that nobody can look up is a hidden cap.
 func TestTheDocsListEveryLimit(t *testing.T) {
 	// Not limits, or set by a flag.
-	elsewhere := []string{"Log", "Dir", "Node", "NodeArgs", "Npm", "AdminKey", "AllowScripts", "Bridges", "Free", "Walls", "Functions", "Warm", "Keeper",
+	elsewhere := []string{"Log", "Dir", "Node", "NodeArgs", "Runtimes", "NodeRuntimes", "Npm", "AdminKey", "AllowScripts", "Bridges", "Free", "Walls", "Functions", "Warm", "Keeper",
 		"Limits", "SecretKey", "FormerSecretKeys", "SecretFile", "ForgetSecrets", "Origins"}
 	docs := read(t, "docs/configuration.md")
 	for section, at := range map[string]struct{ file, name string }{

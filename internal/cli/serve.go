@@ -32,6 +32,7 @@ type ServeCmd struct {
 	AdminKey      string `help:"Key of the operator; without one the admin API is off." env:"LIVEFN_ADMIN_KEY"`
 	Dev           bool   `help:"Also make the tenant dev with a printed key and the sample functions."`
 	Node          string `help:"The node program that runs functions." default:"node" env:"LIVEFN_NODE"`
+	NodeRuntimes  int    `help:"Other versions of Node that are kept, for functions whose engines.node asks for one; 0: none." default:"8" env:"LIVEFN_NODE_RUNTIMES"`
 	Npm           string `help:"The npm program that installs packages." default:"npm" env:"LIVEFN_NPM"`
 	BridgesMin    int    `help:"Node processes kept for each tenant from its first call on; 0: none once it is idle." default:"1" env:"LIVEFN_BRIDGES_MIN"`
 	BridgesMax    int    `help:"Node processes for each tenant, as many as its load asks for." default:"4" env:"LIVEFN_BRIDGES_MAX"`
@@ -141,7 +142,7 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 		return fmt.Errorf("find node: %w", err)
 	}
 	owned := tenants.Config{
-		Dir: filepath.Join(c.Data, functionsDir), Node: node, Npm: c.Npm, AdminKey: c.AdminKey, AllowScripts: c.AllowScripts, Walls: walls, KeepVersions: orAll(c.KeepVersions), Log: log,
+		Dir: filepath.Join(c.Data, functionsDir), Node: node, NodeRuntimes: c.NodeRuntimes, Npm: c.Npm, AdminKey: c.AdminKey, AllowScripts: c.AllowScripts, Walls: walls, KeepVersions: orAll(c.KeepVersions), Log: log,
 	}
 	if err := c.secrets(&owned); err != nil {
 		return err
@@ -170,6 +171,7 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 	return runStages(ctx,
 		stage{"memory", releaseMemory},
 		stage{"store", st.Run},
+		stage{"runtimes", registry.Run},
 		stage{"bridges", fleet.Run},
 		stage{"hub", h.Run},
 		stage{"server", func(ctx context.Context) error {

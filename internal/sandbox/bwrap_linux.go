@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,11 +39,11 @@ type Walls struct {
 // Find finds out whether walls can be made here, by making some. hide are folders that no program may
 // see, even if they lie in a part of the system that is visible. An error says what to do.
 func Find(hide ...string) (*Walls, error) {
-	path, err := exec.LookPath(Program)
+	bwrap, err := exec.LookPath(Program)
 	if err != nil {
 		return nil, fmt.Errorf("%s is not installed; with Debian or Ubuntu: apt-get install %s", Program, Package)
 	}
-	w := &Walls{bwrap: path, hide: hide}
+	w := &Walls{bwrap: bwrap, hide: hide}
 	if w.filter, err = filter(); err != nil {
 		return nil, err
 	}
@@ -89,6 +91,11 @@ func (w *Walls) Command(ctx context.Context, s Spec) (*Cmd, error) {
 	file, seen, err := program(s.Program)
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", s.Program, err)
+	}
+	if s.Prefix != "" {
+		bin := filepath.Dir(s.Program)
+		file = path.Join(s.Prefix, filepath.Base(bin), filepath.Base(s.Program))
+		seen = []Bind{{From: filepath.Dir(bin), To: s.Prefix}}
 	}
 	d := &descriptors{next: 3 + len(s.Files)}
 	args, err := w.arguments(d, s, seen)

@@ -5,9 +5,13 @@ import "os"
 // DefaultTmp is the size of /tmp where a Spec names none.
 const DefaultTmp = 128 << 20
 
+// RuntimePrefix is where programs see a Node that is not the hub's own.
+const RuntimePrefix = "/livefn/node"
+
 // Spec is a program and what it sees.
 type Spec struct {
 	Program string   // absolute; what is installed beside it (see system_linux.go) is visible too
+	Prefix  string   // where it sees the folder above its program's; "": where that is on the machine
 	Args    []string // behind its name
 	Env     []string // all of it, as NAME=value
 	Dir     string   // where it starts, as it sees it
