@@ -1,9 +1,9 @@
 // The dashboard: SDK → store → views, one way. It uses the public API alone.
 //
 //   store.js      what is known, and the actions that change it; detail.js: of the open execution;
-//                 published.js: under the chosen function's name
+//                 published.js: under the chosen function's name; watch.js: of the stream that is watched
 //   live.js       how streams that are faster than a screen are watched
-//   route.js      the address bar's #/… as {function, execution}
+//   route.js      the address bar's #/… as {function, execution} or {stream}
 //   views/*.js    elements built once, with update(state); format.js and dom.js help them
 //
 // For tests, elements carry data-testid:
@@ -30,6 +30,11 @@
 //   send-submit
 //   event-row                        one event of it (data-type, data-offset)
 //   detail-result                    its result or error
+//   streams                          the link to streams
+//   stream                           their view (data-state: asking | live | paused | ended)
+//   stream-pattern, stream-watch     a stream or pattern to watch
+//   stream-pause, stream-clear       Pause or Resume, and Clear
+//   stream-gap                       above an event before which some are missing
 
 import { keyFromAddress } from './route.js'
 import { Store } from './store.js'

@@ -6,6 +6,7 @@ import { Detail } from './detail.js'
 import { live, nextFrame } from './live.js'
 import { Published } from './published.js'
 import { route } from './route.js'
+import { Watch } from './watch.js'
 
 const KEY = 'livefn.key'
 const EXECUTIONS = 300 // rows kept
@@ -29,7 +30,8 @@ export class Store {
     bridges: undefined, // {items, ended}: the tenant's Node processes
     settings: undefined, // {packages, origins}: the tenant's; busy, failure: of the last change
     published: undefined, // what stands under the chosen function's name
-    detail: undefined // the open execution
+    detail: undefined, // the open execution
+    watch: undefined // the stream or pattern that is watched
   }
 
   onchange = () => {}
@@ -108,7 +110,7 @@ export class Store {
     this.#looks++
     sessionStorage.removeItem(KEY)
     Object.assign(this.state, {
-      status: 'signed-out', error: undefined, functions: undefined, functionsError: undefined, executions: new Map(), executionsError: undefined, loaded: false, sampled: false, calls: new Map(), bridges: undefined, settings: undefined, published: undefined, detail: undefined
+      status: 'signed-out', error: undefined, functions: undefined, functionsError: undefined, executions: new Map(), executionsError: undefined, loaded: false, sampled: false, calls: new Map(), bridges: undefined, settings: undefined, published: undefined, detail: undefined, watch: undefined
     })
     this.changed()
   }
@@ -260,6 +262,10 @@ export class Store {
       }
       if (this.state.published?.name !== now.function) {
         this.state.published = now.function && new Published(now.function, path => this.#api(path), () => this.changed())
+      }
+      if (this.state.watch?.pattern !== (now.stream || undefined)) {
+        this.state.watch?.close()
+        this.state.watch = now.stream ? new Watch(this.#client, now.stream, () => this.changed()) : undefined
       }
       if (this.state.detail?.id !== now.execution) {
         this.state.detail?.close()

@@ -10,6 +10,7 @@ export function functions (store) {
   const total = h('span', { class: 'count' })
   const filter = h('input', { type: 'search', class: 'filter', placeholder: 'Filter', 'aria-label': 'Filter functions', oninput: () => store.changed() })
   const all = h('a', { class: 'item all', href: href() }, h('span', { class: 'item-name' }, 'All executions'), h('span', { class: 'badge' }))
+  const streams = h('a', { class: 'item', href: href({ stream: '' }), 'data-testid': 'streams' }, h('span', { class: 'item-name' }, 'Streams'))
   const list = h('ul', { class: 'items' })
   const loading = h('div', { class: 'skeletons', 'aria-label': 'Loading functions' }, h('i'), h('i'), h('i'))
   const failed = problem(() => store.loadFunctions())
@@ -17,7 +18,7 @@ export function functions (store) {
   const reconcile = keyed(row)
 
   const element = h('nav', { class: 'side', 'aria-label': 'Functions' },
-    all, h('h2', {}, 'Functions', total), filter, loading, failed.element, empty, list)
+    all, streams, h('h2', {}, 'Functions', total), filter, loading, failed.element, empty, list)
 
   return {
     element,
@@ -30,7 +31,8 @@ export function functions (store) {
       text(total, known.length || '')
       show(filter, known.length >= MANY)
       const wanted = filter.hidden ? '' : filter.value.trim().toLowerCase()
-      set(all, { 'aria-current': !state.route.function && 'page' })
+      set(all, { 'aria-current': !state.route.function && state.route.stream === undefined && 'page' })
+      set(streams, { 'aria-current': state.route.stream !== undefined && 'page' })
       const sum = [...active.values()].reduce((a, b) => a + b, 0)
       if (show(all.lastChild, sum > 0)) text(all.lastChild, sum)
       show(loading, !state.functions && !state.functionsError)

@@ -7,6 +7,7 @@ import { executions } from './executions.js'
 import { functions } from './functions.js'
 import { panel } from './panel.js'
 import { settings } from './settings.js'
+import { streams } from './streams.js'
 import { versions } from './versions.js'
 
 const STATUS = {
@@ -29,7 +30,8 @@ export function shell (store) {
   const processes = bridges()
   const tenant = settings(store)
   const open = detail(store)
-  const middle = h('main', { class: 'middle', id: 'main' }, call.element, list.element, under.element, processes.element, tenant.element)
+  const watched = streams(store)
+  const middle = h('main', { class: 'middle', id: 'main' }, call.element, list.element, under.element, processes.element, tenant.element, watched.element)
   const warning = h('p', { class: 'warning', role: 'alert', 'data-testid': 'no-walls' },
     h('strong', {}, 'Functions run without walls.'), ' They see and do what the user that runs the hub can: publish only code that you trust.')
   const body = h('div', { class: 'body' }, side.element, middle, open.element)
@@ -52,9 +54,15 @@ export function shell (store) {
       text(label, STATUS[state.status])
       set(status, { 'data-status': state.status })
       show(warning, state.bridges?.items.some(bridge => bridge.walls === false))
-      set(body, { 'data-open': state.route.execution ? 'execution' : state.route.function ? 'function' : 'home' })
-      document.title = state.route.function ? `${state.route.function} · livefn` : 'livefn'
-      for (const view of [side, call, list, under, processes, tenant, open]) view.update(state)
+      const ofStreams = state.route.stream !== undefined
+      set(body, { 'data-open': state.route.execution ? 'execution' : state.route.function ? 'function' : ofStreams ? 'streams' : 'home' })
+      const title = state.route.function ?? state.route.stream
+      document.title = title ? `${title} · livefn` : 'livefn'
+      for (const view of [side, open, watched]) view.update(state)
+      for (const view of [call, list, under, processes, tenant]) {
+        if (ofStreams) show(view.element, false)
+        else view.update(state)
+      }
     }
   }
 }
