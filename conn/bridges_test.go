@@ -14,7 +14,7 @@ func TestBridgesAreShownToTheirTenantAndAllToTheOperator(t *testing.T) {
 	equal(t, "without a key", f.request("GET", "/v1/bridges", "", "Authorization: ").status, 401)
 }
 
-const oneBridge = `,"pid":0,"node":"","state":"running","startedAt":"0001-01-01T00:00:00Z","inFlight":0,"calls":0,"loopDelay":0,"cpu":0,"memory":0,"processes":0,"restarts":0,"network":"","walls":false`
+const oneBridge = `,"pid":0,"node":"","state":"running","startedAt":"0001-01-01T00:00:00Z","inFlight":0,"calls":0,"loopDelay":0,"cpu":0,"memory":0,"processes":0,"restarts":0,"network":"","heavy":false,"walls":false`
 
 // Names of tenants and their load are the operator's to know; what Prometheus can't read helps nobody.
 func TestMetricsAreTheOperatorsAndReadByPrometheus(t *testing.T) {

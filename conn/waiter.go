@@ -68,11 +68,21 @@ func setResult(r *fasthttp.Response, a *hub.Answer) {
 		r.Header.SetContentType("")
 	case nodebridge.Bytes:
 		r.Header.SetContentType("application/octet-stream")
-		r.SetBody(a.Result)
+		setBody(r, a.Result)
 	default:
 		r.Header.SetContentType("application/json")
-		r.SetBody(a.Result)
+		setBody(r, a.Result)
 	}
+}
+
+// setBody makes an answer's result the body. A large one is not copied: that would hold up who reads the bridge, and
+// the memory would stay with fasthttp's.
+func setBody(r *fasthttp.Response, result []byte) {
+	if len(result) > nodebridge.MaxPayload {
+		r.SetBodyRaw(result)
+		return
+	}
+	r.SetBody(result)
 }
 
 // finish writes the rest of the response once the answer came.

@@ -33,7 +33,8 @@ func (req *Request) encoding() nodebridge.Encoding {
 	return req.Encoding
 }
 
-// Answer is how an execution ended, or that it paused. Result is borrowed.
+// Answer is how an execution ended, or that it paused. Result is borrowed if it has nodebridge.MaxPayload bytes or
+// fewer; a larger one may be kept, and is never written to.
 type Answer struct {
 	Execution string
 	Version   int   // of the function, that gave the answer

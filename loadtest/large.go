@@ -1,26 +1,24 @@
 package loadtest
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// Large measures what calls with large payloads do to small calls of the same process: small ones are due at a
-// constant rate, alone and beside one caller who sends or fetches large payloads one after the other. It goes
-// round by round, in a hub of its own.
+// Large measures what calls with large payloads do to small calls of the same tenant: small ones are due at a
+// constant rate, alone, beside a program that has nothing to do with the hub, and beside one caller who sends or
+// fetches large payloads one after the other. It goes round by round, in a hub of its own; the caller has a process
+// of its own.
 type Large struct {
 	Livefn   string        // the livefn program
 	Node     string        // node
@@ -49,6 +47,7 @@ type LargeBeside struct {
 	Ratio     float64 `json:"ratio"`
 	Low       float64 `json:"ratioLow"`
 	High      float64 `json:"ratioHigh"`
+	Moved     int     `json:"moved"` // large payloads, over all rounds
 	Failed    int64   `json:"failed"`
 
 	p50s, p99s, rates, ratios []float64
@@ -81,7 +80,7 @@ func (l Large) Run(ctx context.Context) (*LargeFigures, error) {
 	adminKey := rand.Text()
 	hub := process{
 		name: peerLivefn,
-		args: []string{l.Livefn, "serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--log-level", "warn"},
+		args: []string{l.Livefn, "serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--log-level", "warn", "--max-event", "64MiB"},
 		env:  []string{"LIVEFN_ADMIN_KEY=" + adminKey, "LIVEFN_NODE=" + l.Node},
 	}
 	f := &LargeFigures{Bytes: l.Bytes, Rate: l.Rate, Rounds: l.Rounds}
@@ -99,35 +98,37 @@ func (l Large) Run(ctx context.Context) (*LargeFigures, error) {
 }
 
 func (l Large) rounds(ctx context.Context, f *LargeFigures, at, key string) error {
-	raw := bytes.Repeat([]byte("x"), l.Bytes)
-	text := slices.Concat([]byte(`["`), raw[:l.Bytes-4], []byte(`"]`))
-	size := strconv.Itoa(l.Bytes)
+	move := func(what string) func(context.Context) (Moved, error) {
+		return Move{URL: at, Key: key, What: what, Bytes: l.Bytes}.with(l.Livefn)
+	}
 	loads := []struct {
-		name, media string
-		body        []byte
-		answer      int // bytes, at least
+		name string
+		run  func(context.Context) (Moved, error) // until its context ends; nil: nothing
 	}{
-		{"nothing", "", nil, 0},
-		{"arguments that are bytes", "application/octet-stream", raw, 1},
-		{"results that are bytes", "application/json", []byte("[" + size + "]"), l.Bytes},
-		{"arguments that are JSON", "application/json", text, 1},
+		{"nothing", nil},
+		{"a program that parses such JSON", func(ctx context.Context) (Moved, error) { return Moved{}, spin(ctx, l.Node, l.Bytes) }},
+		{"arguments that are bytes", move(moveBytesIn)},
+		{"arguments that are JSON", move(moveJSONIn)},
+		{"results that are bytes", move(moveBytesOut)},
+		{"results that are JSON", move(moveJSONOut)},
+		{"events of functions", move(moveEventOut)},
 	}
 	for range loads {
 		f.Beside = append(f.Beside, &LargeBeside{})
 	}
 	small := Scenario{URL: at, Key: key, Function: hubFunction, Args: json.RawMessage("[1,2]"), Expect: json.RawMessage("3"),
-		Rate: l.Rate, Connections: 16, Duration: l.Duration, WarmUp: l.Duration / 4}
+		Rate: l.Rate, Connections: 16, Duration: l.Duration, WarmUp: max(l.Duration/4, 500*time.Millisecond)}
 	for round := range l.Rounds {
 		fmt.Fprintf(l.Log, "round %d of %d\n", round+1, l.Rounds)
 		alone := 0.0
 		for i, load := range loads {
 			over, stop := context.WithCancel(ctx)
-			var moved int64
+			var moved Moved
 			var g errgroup.Group
 			began := time.Now()
-			if load.body != nil {
+			if load.run != nil {
 				g.Go(func() (err error) {
-					moved, err = l.move(over, at, key, load.media, load.body, load.answer)
+					moved, err = load.run(over)
 					return err
 				})
 			}
@@ -145,9 +146,10 @@ func (l Large) rounds(ctx context.Context, f *LargeFigures, at, key string) erro
 			}
 			b := f.Beside[i]
 			b.Load = load.name
+			b.Moved += moved.Calls
 			b.Failed += report.Failed() + report.Unsent
 			b.p50s, b.p99s = append(b.p50s, report.Latency.P50), append(b.p99s, report.Latency.P99)
-			b.rates = append(b.rates, float64(moved)/1e6/took.Seconds())
+			b.rates = append(b.rates, float64(moved.Bytes)/1e6/took.Seconds())
 			b.ratios = append(b.ratios, report.Latency.P99/alone)
 		}
 	}
@@ -158,37 +160,6 @@ func (l Large) rounds(ctx context.Context, f *LargeFigures, at, key string) erro
 	return nil
 }
 
-// move sends body again and again until ctx ends, and gives the bytes of payload that were moved both ways.
-func (l Large) move(ctx context.Context, at, key, media string, body []byte, least int) (moved int64, err error) {
-	for {
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, at+"/v1/invoke/"+swallow, bytes.NewReader(body))
-		if err != nil {
-			return moved, err
-		}
-		r.Header.Set("Content-Type", media)
-		r.Header.Set("Authorization", "Bearer "+key)
-		r.Close = true
-		res, err := http.DefaultClient.Do(r)
-		if err != nil {
-			if ctx.Err() != nil {
-				return moved, nil
-			}
-			return moved, err
-		}
-		n, err := io.Copy(io.Discard, res.Body)
-		_ = res.Body.Close()
-		switch {
-		case ctx.Err() != nil:
-			return moved, nil
-		case err != nil:
-			return moved, err
-		case res.StatusCode != http.StatusOK || n < int64(least):
-			return moved, fmt.Errorf("a large call was answered %s with %d bytes", res.Status, n)
-		}
-		moved += int64(len(body)) + n
-	}
-}
-
 // Whole reports whether every small call was answered.
 func (f *LargeFigures) Whole() bool {
 	return !slices.ContainsFunc(f.Beside, func(b *LargeBeside) bool { return b.Failed > 0 })
@@ -196,7 +167,7 @@ func (f *LargeFigures) Whole() bool {
 
 // Print writes the figures for people.
 func (f *LargeFigures) Print(w io.Writer) error {
-	fmt.Fprintf(w, "small calls, %s/s, beside payloads of %s bytes in the same process; medians of %d rounds\n\n",
+	fmt.Fprintf(w, "small calls, %s/s, beside payloads of %s bytes of the same tenant; medians of %d rounds\n\n",
 		count(f.Rate), count(float64(f.Bytes)), f.Rounds)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "beside\tp50\tp99\t÷ alone\tover rounds\tMB/s\tfailed")

@@ -30,6 +30,7 @@ type Bridge struct {
 	restarts int
 	limits   *Limits                 // when it was started
 	bounds   *atomic.Pointer[Limits] // what holds now; set before run
+	heavy    bool                    // it is of the heavy lane
 	said     chan struct{}           // closed when all that it wrote to stderr was read
 	p        *process
 	started  time.Time
@@ -124,6 +125,9 @@ func (b *Bridge) handshake(ctx context.Context, end context.CancelCauseFunc, liv
 		if err := restrict(b.p.pid(), b.limits); err != nil {
 			end(err)
 			return
+		}
+		if b.heavy {
+			yieldTo(b.p.pid())
 		}
 		b.tellBounds()
 		live()

@@ -13,7 +13,8 @@ type Receiver interface {
 	// Receive is called for each frame of the call, in order, on the goroutine that reads the bridge
 	// (or, for a call that waited and never reached a bridge, on one of the pool: then its only frame
 	// is Lost, or Error with code overloaded or payload_too_large).
-	// It must not block, and must not keep f.Payload. After a final frame (Result, Error, Paused,
+	// It must not block, and must not keep f.Payload if that has MaxPayload bytes or fewer; a larger one came in a
+	// message, whose memory is nobody else's. After a final frame (Result, Error, Paused,
 	// Lost) nothing more comes, but for a Moving that was under way. Lost and Moving have no payload; Moving
 	// may come on another goroutine at any time. Kinds: those of doc.go that carry a call's id.
 	Receive(f Frame, b *Batch)

@@ -104,7 +104,7 @@ func least(bridges []*Bridge, tried uint64) int {
 	return best
 }
 
-// room is called by a bridge after calls have ended there: some that wait may have a place now.
+// room hands on what waits, where calls have ended.
 func (p *Pool) room() {
 	if p.queued.Load() == 0 {
 		return

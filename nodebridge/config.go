@@ -23,6 +23,7 @@ type Config struct {
 
 	Limits        Limits        // of a tenant that Fleet.Limit says nothing of; default one bridge
 	MaxMessage    int           // bytes of one message, either way; default 64 MiB and 64 KiB for its head
+	HeavyFrom     int           // bytes of arguments, of a result or of an event from which on a call has a bridge apart from small ones, where a tenant may have two; default 1 MiB
 	MaxOutgoing   int           // bytes that may wait to be written to one bridge; default twice MaxMessage
 	MaxWaiting    int           // calls of a tenant that may wait while no bridge is live; default 10000
 	MaxWaitTime   time.Duration // how long a call may wait for a live bridge; default 10s
@@ -53,6 +54,7 @@ func (c Config) withDefaults() Config {
 		c.Limits = Limits{MinBridges: 1, MaxBridges: 1}
 	}
 	set(&c.MaxMessage, 64<<20+64<<10)
+	set(&c.HeavyFrom, 1<<20)
 	set(&c.MaxOutgoing, 2*c.MaxMessage)
 	set(&c.MaxWaiting, 10000)
 	set(&c.MaxWaitTime, 10*time.Second)

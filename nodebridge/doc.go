@@ -131,7 +131,7 @@
 // splitter.go finds frames, check.go judges them, incoming.go and outgoing.go are large messages.
 // bridge.go is a process and its calls, read.go and write.go its two goroutines, calls.go the slots,
 // loaded.go its modules. pool.go is the places of a tenant, scale.go how many (pure), choose.go the choice among
-// its processes, waiting.go the calls that wait for one, retire.go how one is taken out of use, watch.go and
+// its processes, lane.go the pool of its calls with large payloads, waiting.go the calls that wait for one, retire.go how one is taken out of use, watch.go and
 // usage.go what is measured, restart.go the backoff, warm.go the processes that
 // are ready before a tenant needs one, fleet.go the pools of all tenants. js/loader.js loads modules, js/run.js runs
 // a call, js/tail.js is the tail object, js/console.js attributes output. request.go and js/requests.js

@@ -31,5 +31,5 @@ func appendInvoke(b []byte, c *Call, args []byte) []byte {
 	b = append(b, c.Execution...)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(c.Meta)))
 	b = append(b, c.Meta...)
-	return append(b, args...)
+	return appendLarge(b, args)
 }

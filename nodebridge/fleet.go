@@ -137,9 +137,9 @@ func (f *Fleet) end() []*Pool {
 	return fresh
 }
 
-// pool gives the tenant's pool for a Node; it has it started at its first use. nil: the fleet has ended.
-func (f *Fleet) pool(tenant, node string) *Pool {
-	key := poolKey(tenant, node)
+// pool gives the tenant's pool for a Node, or the heavy lane beside it; it has it started at its first use. nil: the fleet has ended.
+func (f *Fleet) pool(tenant, node string, heavy bool) *Pool {
+	key := poolKey(tenant, node, heavy)
 	if p, ok := f.pools.Load(key); ok {
 		return p
 	}
@@ -152,7 +152,7 @@ func (f *Fleet) pool(tenant, node string) *Pool {
 		return nil
 	}
 	s, _ := f.shares.LoadOrStore(tenant, &common{})
-	p := newPool(tenant, node, f, s)
+	p := newPool(tenant, node, heavy, f, s)
 	s.add(p)
 	f.pools.Store(key, p)
 	f.fresh = append(f.fresh, p)
@@ -167,7 +167,10 @@ func (f *Fleet) pool(tenant, node string) *Pool {
 // exactly one final frame, perhaps before Call returns; with one it is told nothing.
 // Faults: overloaded, payload_too_large, drained.
 func (f *Fleet) Call(tenant string, c *Call) error {
-	p := f.pool(tenant, c.Module.Node)
+	p := f.pool(tenant, c.Module.Node, false)
+	if p != nil && c.heavy(f.cfg.HeavyFrom) && p.limits.Load().MaxBridges > 1 {
+		p = f.pool(tenant, c.Module.Node, true)
+	}
 	if p == nil {
 		return errEnded()
 	}
@@ -177,7 +180,7 @@ func (f *Fleet) Call(tenant string, c *Call) error {
 // Load loads m in a bridge of the tenant and says what is in it. Faults: version_broken with the
 // loader's message and, from the detail's second line on, its stack; overloaded; drained.
 func (f *Fleet) Load(ctx context.Context, tenant string, m *Module) (Info, error) {
-	p := f.pool(tenant, m.Node)
+	p := f.pool(tenant, m.Node, false)
 	if p == nil {
 		return Info{}, errEnded()
 	}
@@ -187,9 +190,11 @@ func (f *Fleet) Load(ctx context.Context, tenant string, m *Module) (Info, error
 // Unload lets the tenant's bridges forget m once no call of it is in flight there, which for a call is
 // just after its final frame. A call of m that comes before keeps it loaded; a later one loads it again.
 func (f *Fleet) Unload(tenant string, m *Module) {
-	if p, ok := f.pools.Load(poolKey(tenant, m.Node)); ok {
-		for _, b := range p.all() {
-			b.unload(m)
+	for _, heavy := range []bool{false, true} {
+		if p, ok := f.pools.Load(poolKey(tenant, m.Node, heavy)); ok {
+			for _, b := range p.all() {
+				b.unload(m)
+			}
 		}
 	}
 }
@@ -211,6 +216,9 @@ func (f *Fleet) Limit(tenant string, l Limits) {
 				b.tellBounds()
 			}
 			p.replaceOthers()
+			if p.heavy && l.MaxBridges < 2 { // what comes now runs beside the others
+				p.want(0)
+			}
 		}
 		s.room()
 	}
@@ -226,7 +234,7 @@ func (f *Fleet) Remove(tenant string) {
 			p.mu.Lock()
 			p.removed = true
 			p.mu.Unlock()
-			f.pools.Delete(poolKey(tenant, p.node))
+			f.pools.Delete(poolKey(tenant, p.node, p.heavy))
 			close(p.stop)
 		}
 	}

@@ -82,12 +82,10 @@ func (in *incoming) find(id uint32) int {
 	return -1
 }
 
-// append grows the body by doubling: a total that lies costs no memory, one that doesn't few copies.
+// append grows the body fourfold: a total that lies costs little memory, one that doesn't few copies.
 func (m *message) append(b []byte) {
 	if need := len(m.body) + len(b); need > cap(m.body) {
-		grown := make([]byte, len(m.body), min(m.total, max(Window, 2*need)))
-		copy(grown, m.body)
-		m.body = grown
+		m.body = appendLarge(make([]byte, 0, min(m.total, max(Window, 4*need))), m.body)
 	}
 	m.body = append(m.body, b...)
 }

@@ -32,6 +32,7 @@ type BridgeInfo struct {
 	Processes int       `json:"processes"` // it and what it has started
 	Restarts  int       `json:"restarts"`  // processes that died in its place before it
 	Network   string    `json:"network"`   // full, or none: a loopback device of its own
+	Heavy     bool      `json:"heavy"`     // it runs the calls with large payloads
 	Walls     bool      `json:"walls"`     // false: its code sees what the hub's user sees
 }
 
@@ -61,7 +62,7 @@ func (b *Bridge) info() BridgeInfo {
 	}
 	return BridgeInfo{Tenant: b.tenant, PID: pid, Node: node, State: state, StartedAt: b.started.UTC().Truncate(time.Millisecond),
 		InFlight: int(b.inFlight.Load()), Calls: b.total, LoopDelay: delay, CPU: float64(int(b.used.busy*1000)) / 1000,
-		Memory: b.used.memory, Processes: b.used.processes, Restarts: b.restarts, Network: network, Walls: b.cfg.Walls != nil}
+		Memory: b.used.memory, Processes: b.used.processes, Restarts: b.restarts, Network: network, Heavy: b.heavy, Walls: b.cfg.Walls != nil}
 }
 
 // EndedBridge is a process that has ended as operators see it.

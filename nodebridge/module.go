@@ -19,6 +19,7 @@ type Module struct {
 	Node        string `json:"-"` // the program that runs it, in the bin of a folder that is its own; "": Config.Node
 	Concurrency int    `json:"-"` // calls at once in one bridge; 0: no limit
 
+	large  *atomic.Int32 // small answers until its calls are not heavy any more; see lane.go
 	handle uint32
 	load   func(*Config) []byte // its Load; of the first fleet that asks, as a module belongs to one
 }
@@ -34,7 +35,7 @@ var handles atomic.Uint32
 // NewModule gives spec a handle, which is unique in this program.
 func NewModule(spec Module) *Module {
 	m := &spec
-	m.handle = handles.Add(1)
+	m.handle, m.large = handles.Add(1), new(atomic.Int32)
 	var once sync.Once
 	var load []byte
 	m.load = func(cfg *Config) []byte {

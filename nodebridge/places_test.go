@@ -11,7 +11,9 @@ import (
 )
 
 // detached gives a pool that nothing runs: a test gives it its bridges.
-func detached(t *testing.T) *Pool { return newPool("acme", "", faked(t, "", Config{}), &common{}) }
+func detached(t *testing.T) *Pool {
+	return newPool("acme", "", false, faked(t, "", Config{}), &common{})
+}
 
 // bridgeOf gives a bridge without a process.
 func bridgeOf(p *Pool) *Bridge {
@@ -107,7 +109,7 @@ func TestALimitThatIsSetAtATenantsFirstCallHolds(t *testing.T) {
 			defer close(told)
 			f.Limit(tenant, Limits{MaxConcurrency: 7})
 		}()
-		p := f.pool(tenant, "")
+		p := f.pool(tenant, "", false)
 		<-told
 		if got := p.limits.Load().MaxConcurrency; got != 7 {
 			t.Fatalf("of tenant %d: %d", i, got)

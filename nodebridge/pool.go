@@ -14,12 +14,13 @@ import (
 	"github.com/livefn/livefn/internal/fault"
 )
 
-// Pool is the bridges of one tenant that are of one Node, and the calls that wait for one. It has places, each of which keeps one
+// Pool is the bridges of one tenant that are of one Node, or those of its heavy lane, and the calls that wait for one. It has places, each of which keeps one
 // bridge running; scale.go decides how many. A bridge that is retired has lost its place and ends when its
 // calls have.
 type Pool struct {
 	tenant string
 	node   string // of Module.Node
+	heavy  bool   // the lane of calls with large payloads
 	share  *common
 	fleet  *Fleet
 	live   atomic.Pointer[[]*Bridge] // that take calls; replaced under mu
@@ -47,8 +48,8 @@ type Pool struct {
 	takes   bool          // a bridge takes calls again, and waiting was not looked at since
 }
 
-func newPool(tenant, node string, f *Fleet, s *common) *Pool {
-	p := &Pool{tenant: tenant, node: node, share: s, fleet: f, stop: make(chan struct{}), waiting: newWaitingCalls(), endings: map[string]uint64{},
+func newPool(tenant, node string, heavy bool, f *Fleet, s *common) *Pool {
+	p := &Pool{tenant: tenant, node: node, heavy: heavy, share: s, fleet: f, stop: make(chan struct{}), waiting: newWaitingCalls(), endings: map[string]uint64{},
 		changed: make(chan struct{}), expires: make(chan struct{}, 1), resize: make(chan struct{}, 1)}
 	p.limits.Store(f.limitsOf(tenant))
 	p.want(max(1, p.bounds().MinBridges)) // somebody came
@@ -152,7 +153,7 @@ func (p *Pool) runBridge(ctx context.Context, died int) (lived time.Duration, st
 		return 0, true
 	}
 	b := newBridge(p.tenant, &p.fleet.cfg, process, func(stream, line string) { p.fleet.tell(p.tenant, process.pid(), stream, line) })
-	b.restarts, b.freed, b.limits, b.all = died, p.share.room, limits, &p.share.inFlight
+	b.restarts, b.freed, b.limits, b.all, b.heavy = died, p.share.room, limits, &p.share.inFlight, p.heavy
 	b.bounds = &p.limits
 	p.mu.Lock()
 	p.noticeLocked(BridgeStarted, b)

@@ -22,7 +22,7 @@ func until(t testing.TB, what string, ok func() bool) {
 
 // waits reports how many calls of the tenant wait for a bridge.
 func waits(f *Fleet) int {
-	p := f.pool("acme", "")
+	p := f.pool("acme", "", false)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.waiting.count
@@ -135,7 +135,7 @@ func TestAPoolThatShrinksLetsCallsEndOrMove(t *testing.T) {
 	each := NewModule(Module{Function: "one at a time", Version: 1, Tenant: "acme", Concurrency: 1})
 	one, two := begin(t, f, each, "hang"), begin(t, f, each, "hang") // in each bridge one
 	f.Limit("acme", Limits{MinBridges: 1, MaxBridges: 1})
-	until(t, "one is retired", func() bool { return len(f.pool("acme", "").bridges()) == 1 })
+	until(t, "one is retired", func() bool { return len(f.pool("acme", "", false).bridges()) == 1 })
 	check(t, "new calls go to the other one", invoke(t, f, m, "1"), "Result 1")
 	var moving, stays *answer
 	select {
@@ -165,9 +165,9 @@ func TestARetiredBridgeIsTakenBackWhenItIsNeeded(t *testing.T) {
 	one, two := begin(t, f, each, "hang"), begin(t, f, each, "hang")
 	before := fmt.Sprint(pids(f))
 	f.Limit("acme", Limits{MinBridges: 1})
-	until(t, "one is retired", func() bool { return len(f.pool("acme", "").bridges()) == 1 })
+	until(t, "one is retired", func() bool { return len(f.pool("acme", "", false).bridges()) == 1 })
 	f.Limit("acme", Limits{MinBridges: 2})
-	until(t, "it is back", func() bool { return len(f.pool("acme", "").bridges()) == 2 })
+	until(t, "it is back", func() bool { return len(f.pool("acme", "", false).bridges()) == 2 })
 	check(t, "processes", fmt.Sprint(pids(f)), before)
 	for _, a := range []*answer{one, two} {
 		a.Cancel("enough")
@@ -216,7 +216,7 @@ func TestAnotherBridgeTakesOverBeforeAStuckOneIsEnded(t *testing.T) {
 	m := module(t, spin)
 	check(t, "before", invoke(t, f, m, "1"), "Result 1")
 	begin(t, f, m, `"spin"`)
-	until(t, "a second bridge", func() bool { return len(f.pool("acme", "").bridges()) == 2 })
+	until(t, "a second bridge", func() bool { return len(f.pool("acme", "", false).bridges()) == 2 })
 	for range 5 {
 		check(t, "meanwhile", invoke(t, f, m, "2"), "Result 2")
 	}

@@ -111,6 +111,7 @@ func (b *Bridge) message(f Frame) error {
 	if c == nil {
 		return nil // it has had its final frame
 	}
+	s.module.m.gave(len(f.Payload), b.cfg.HeavyFrom, f.Kind.Final())
 	if f.Kind.Final() {
 		b.ended(s, f.ID)
 	}

@@ -39,13 +39,13 @@ func TestAWornBridgeThatDiesIsReplacedOnce(t *testing.T) {
 		m := nowhere()
 		check(t, "call", invoke(t, f, m, "1"), "Result 1")
 		f.Unload("acme", m)
-		for _, b := range f.pool("acme", "").bridges() {
+		for _, b := range f.pool("acme", "", false).bridges() {
 			b.fail(fault.New(fault.BridgeLost, "The test ended it."))
 		}
 	}
 	check(t, "call", invoke(t, f, nowhere(), "1"), "Result 1")
 	until(t, "one bridge", func() bool {
-		p := f.pool("acme", "")
+		p := f.pool("acme", "", false)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return len(p.bridges()) == 1 && p.places == 1 && len(p.worn) == 0 && len(p.retired) == 0

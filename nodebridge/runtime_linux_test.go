@@ -70,7 +70,7 @@ func TestTheNodesOfATenantShareItsLimits(t *testing.T) {
 	first := begin(t, f, plain, "1")
 	until(t, "it runs", func() bool { b := f.Bridges("acme"); return len(b) > 0 && b[0].InFlight == 1 })
 	second := begin(t, f, other, "1")
-	until(t, "it waits", func() bool { return f.pool("acme", other.Node).queued.Load() == 1 })
+	until(t, "it waits", func() bool { return f.pool("acme", other.Node, false).queued.Load() == 1 })
 	nested := newAnswer(t, plain, `["end"]`)
 	nested.Nested = true
 	if err := f.Call("acme", &nested.Call); err != nil {

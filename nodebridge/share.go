@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// common is what the pools of one tenant have in common: one for each Node that its functions run on. The
-// tenant's limits hold over all of them.
+// common is what the pools of one tenant have in common: one for each Node that its functions run on,
+// and the heavy lanes beside them. The tenant's limits hold over all of them.
 type common struct {
 	pools    atomic.Pointer[[]*Pool] // replaced under the Fleet's mu
 	inFlight atomic.Int64            // in all bridges, those that are retired included
@@ -32,23 +32,29 @@ func (s *common) room() {
 	}
 }
 
-// bounds gives the limits with the numbers of bridges that this pool may have. A pool of another Node than the
-// hub's has none once it is idle. All together have no more than the tenant may, but for one each.
+// bounds gives the limits with the numbers of bridges that this pool may have. A heavy lane has one bridge, and
+// none once it is idle, as a pool of another Node than the hub's. All together have no more than the tenant may, but
+// for one each.
 func (p *Pool) bounds() Limits {
 	l := *p.limits.Load()
-	if p.node != "" {
-		l.MaxBridges, l.MinBridges = max(l.MaxBridges, l.MinBridges), 0
+	pools := p.share.all()
+	if len(pools) == 0 && p.node == "" || len(pools) == 1 && pools[0] == p && p.node == "" {
+		return l
 	}
-	if pools := p.share.all(); len(pools) > 1 || p.node != "" {
-		left := max(l.MaxBridges, l.MinBridges, 1)
-		for _, other := range pools {
-			if other != p {
-				left -= other.size()
-			}
+	left := max(l.MaxBridges, l.MinBridges, 1)
+	if p.node != "" || p.heavy {
+		l.MinBridges = 0
+	}
+	for _, other := range pools {
+		if other != p {
+			left -= other.size()
 		}
-		l.MaxBridges = max(left, 1)
-		l.MinBridges = min(l.MinBridges, l.MaxBridges)
 	}
+	l.MaxBridges = max(left, 1)
+	if p.heavy {
+		l.MaxBridges = 1
+	}
+	l.MinBridges = min(l.MinBridges, l.MaxBridges)
 	return l
 }
 
@@ -60,8 +66,11 @@ func (p *Pool) size() int {
 }
 
 // poolKey is the name of a pool in Fleet.pools.
-func poolKey(tenant, node string) string {
-	if node == "" { // mostly
+func poolKey(tenant, node string, heavy bool) string {
+	switch {
+	case heavy:
+		return tenant + "\x00heavy\x00" + node
+	case node == "": // mostly
 		return tenant
 	}
 	return tenant + "\x00" + node

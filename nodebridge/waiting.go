@@ -1,7 +1,6 @@
 package nodebridge
 
 import (
-	"bytes"
 	"context"
 	"time"
 )
@@ -96,7 +95,7 @@ func (p *Pool) waitLocked(c *Call) error {
 		return p.overloadedLocked()
 	}
 	c.link.wait()
-	p.waiting.push(waiting{call: c, args: bytes.Clone(c.Args), until: time.Now().Add(limits.MaxWaitTime)})
+	p.waiting.push(waiting{call: c, args: appendLarge(make([]byte, 0, len(c.Args)), c.Args), until: time.Now().Add(limits.MaxWaitTime)})
 	p.wantLocked(max(1, p.wanted))
 	p.lookLocked()
 	return nil

@@ -24,7 +24,7 @@ func TestAStuckProcessIsEndedAndWhatItNeverReadIsNot(t *testing.T) {
 		waiting := begin(t, f, m, `"wait"`)
 		pid := f.Bridges("")[0].PID
 		stuck := begin(t, f, m, `"`+how+`"`)
-		b := f.pool("acme", "").bridges()[0]
+		b := f.pool("acme", "", false).bridges()[0]
 		until(t, "an unanswered ping behind them", func() bool {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -18,7 +18,7 @@ type loadCmd struct {
 	FanOut  loadFanOutCmd  `cmd:"" name:"fanout" help:"Measure one event to many subscribers beside the centrifuge library and a bare loop; wants Go."`
 	Idle    loadIdleCmd    `cmd:"" help:"Measure the memory of idle subscribed connections."`
 	Storm   loadStormCmd   `cmd:"" help:"Drop subscribed clients all at once, and measure how they come back."`
-	Large   loadLargeCmd   `cmd:"" help:"Measure small calls beside payloads of 60 MiB in the same process."`
+	Large   loadLargeCmd   `cmd:"" help:"Measure small calls beside payloads of 60 MiB of the same tenant."`
 	Flood   loadFloodCmd   `cmd:"" help:"Measure one tenant's calls beside another tenant that floods the hub."`
 	Soak    loadSoakCmd    `cmd:"" help:"Load a hub with everything at once for long, and see whether what it uses grows."`
 	Peer    loadPeerCmd    `cmd:"" hidden:"" help:"Run a peer of a comparison."`
@@ -283,6 +283,7 @@ func (c *loadSoakCmd) Run(ctx context.Context, s *session) error {
 type loadPeerCmd struct {
 	Echo loadEchoCmd `cmd:"" help:"fasthttp, sending back what it gets."`
 	Loop loadLoopCmd `cmd:"" help:"One frame to one socket after the other."`
+	Move loadMoveCmd `cmd:"" help:"Calls with large payloads."`
 }
 
 type loadEchoCmd struct{}
@@ -295,4 +296,17 @@ type loadLoopCmd struct {
 
 func (c *loadLoopCmd) Run(ctx context.Context, out io.Writer) error {
 	return loadtest.Loop(ctx, out, c.Shards)
+}
+
+type loadMoveCmd struct {
+	What  string `help:"Which payloads." enum:"arguments-bytes,arguments-json,results-bytes,results-json,events-out" required:""`
+	Bytes int    `help:"Of one." required:""`
+}
+
+func (c *loadMoveCmd) Run(ctx context.Context, s *session) error {
+	moved, err := loadtest.Move{URL: s.hub.URL, Key: s.hub.Key, What: c.What, Bytes: c.Bytes}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(s.out).Encode(moved)
 }

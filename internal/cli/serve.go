@@ -40,6 +40,7 @@ type ServeCmd struct {
 	Warm          int    `help:"Processes behind walls that are kept ready for tenants that have none." default:"2" env:"LIVEFN_WARM"`
 	Network       string `help:"Network of functions of tenants that were given no other: full, or none, which takes walls." default:"full" enum:"full,none" env:"LIVEFN_NETWORK"`
 	AllowScripts  bool   `help:"Run packages' lifecycle scripts on install where a tenant does not say, and where there are no walls." env:"LIVEFN_ALLOW_SCRIPTS"`
+	MaxEvent      string `help:"Largest data of one event, up to 64MiB." default:"1MiB" env:"LIVEFN_MAX_EVENT"`
 	MinFree       string `help:"Room on the disk below which durable work is refused." default:"256MiB" env:"LIVEFN_MIN_FREE"`
 	DrainTimeout  string `help:"How long a stop waits for executions to pause or end; a second signal ends the hub at once." default:"30s" env:"LIVEFN_DRAIN_TIMEOUT"`
 	KeepEnded     string `help:"How long ended durable executions are kept; 0: for ever." default:"7d" env:"LIVEFN_KEEP_ENDED"`
@@ -106,6 +107,13 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 	if err != nil {
 		return fmt.Errorf("--min-free: %w", err)
 	}
+	maxEvent, err := units.ParseSize(c.MaxEvent)
+	if err == nil && (maxEvent < 1 || maxEvent > 64<<20) {
+		err = errors.New("it must be 1 to 64MiB")
+	}
+	if err != nil {
+		return fmt.Errorf("--max-event: %w", err)
+	}
 	drainTimeout, err := units.ParseDuration(c.DrainTimeout)
 	if err != nil {
 		return fmt.Errorf("--drain-timeout: %w", err)
@@ -160,7 +168,7 @@ func (c *ServeCmd) serve(ctx context.Context, f front) error {
 			NoNetwork: owned.Limits.Network == tenants.NetworkNone},
 	})
 	fleet.Output(f.output)
-	h := hub.New(hub.Config{KeepEnded: time.Duration(keepEnded)}, st, registry, fleet, log)
+	h := hub.New(hub.Config{MaxEvent: int(maxEvent), KeepEnded: time.Duration(keepEnded)}, st, registry, fleet, log)
 	server := conn.New(conn.Config{Origins: origins, Log: log}, h, registry)
 	server.OnBackup(func(ctx context.Context, w io.Writer) error {
 		defer registry.KeepFolders()()

@@ -15,11 +15,11 @@ func TestLargePayloadsAreMeasuredBesideSmallCalls(t *testing.T) {
 	if err != nil || json.Unmarshal(out, &f) != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if len(f.Beside) != 4 || f.Bytes != 4_000_000 || f.Rate != 50 || f.Rounds != 1 || !f.Whole() {
+	if len(f.Beside) != 7 || f.Bytes != 4_000_000 || f.Rate != 50 || f.Rounds != 1 || !f.Whole() {
 		t.Fatalf("got %s", out)
 	}
 	for i, b := range f.Beside {
-		if b.P50 <= 0 || b.P99 < b.P50 || b.Ratio <= 0 || (b.PerSecond > 0) != (i > 0) {
+		if b.P50 <= 0 || b.P99 < b.P50 || b.Ratio <= 0 || (b.Moved > 0) != (i > 1) {
 			t.Errorf("beside %s: %+v", b.Load, b)
 		}
 	}
