@@ -98,15 +98,19 @@ func (l Large) Run(ctx context.Context) (*LargeFigures, error) {
 }
 
 func (l Large) rounds(ctx context.Context, f *LargeFigures, at, key string) error {
-	move := func(what string) func(context.Context) (Moved, error) {
-		return Move{URL: at, Key: key, What: what, Bytes: l.Bytes}.with(l.Livefn)
+	move := func(what string) func(context.Context, func()) (Moved, error) {
+		return func(ctx context.Context, began func()) (Moved, error) {
+			return Move{URL: at, Key: key, What: what, Bytes: l.Bytes}.apart(ctx, l.Livefn, began)
+		}
 	}
 	loads := []struct {
 		name string
-		run  func(context.Context) (Moved, error) // until its context ends; nil: nothing
+		run  func(ctx context.Context, began func()) (Moved, error) // until ctx ends; nil: nothing
 	}{
 		{"nothing", nil},
-		{"a program that parses such JSON", func(ctx context.Context) (Moved, error) { return Moved{}, spin(ctx, l.Node, l.Bytes) }},
+		{"a program that parses such JSON", func(ctx context.Context, began func()) (Moved, error) {
+			return Moved{}, spin(ctx, l.Node, l.Bytes, began)
+		}},
 		{"arguments that are bytes", move(moveBytesIn)},
 		{"arguments that are JSON", move(moveJSONIn)},
 		{"results that are bytes", move(moveBytesOut)},
@@ -125,15 +129,18 @@ func (l Large) rounds(ctx context.Context, f *LargeFigures, at, key string) erro
 			over, stop := context.WithCancel(ctx)
 			var moved Moved
 			var g errgroup.Group
-			began := time.Now()
+			since := time.Now()
 			if load.run != nil {
+				moves, began := context.WithCancel(ctx)
 				g.Go(func() (err error) {
-					moved, err = load.run(over)
+					defer began() // if it failed
+					moved, err = load.run(over, began)
 					return err
 				})
+				<-moves.Done()
 			}
 			report, err := small.Run(ctx)
-			took := time.Since(began)
+			took := time.Since(since)
 			stop()
 			if moveErr := g.Wait(); err == nil {
 				err = moveErr

@@ -304,9 +304,5 @@ type loadMoveCmd struct {
 }
 
 func (c *loadMoveCmd) Run(ctx context.Context, s *session) error {
-	moved, err := loadtest.Move{URL: s.hub.URL, Key: s.hub.Key, What: c.What, Bytes: c.Bytes}.Run(ctx)
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(s.out).Encode(moved)
+	return loadtest.Move{URL: s.hub.URL, Key: s.hub.Key, What: c.What, Bytes: c.Bytes}.Run(ctx, s.out)
 }
