@@ -163,13 +163,20 @@ const testFunction = "module.exports = () => 1"
 // newWorld starts a hub in dir with tenant acme and function f; its end is checked in Cleanup.
 func newWorld(t testing.TB, dir string, cfg Config) *world {
 	t.Helper()
+	return newWorldOf(t, dir, cfg, tenants.Config{})
+}
+
+// newWorldOf is newWorld with tenants that are set up otherwise.
+func newWorldOf(t testing.TB, dir string, cfg Config, owned tenants.Config) *world {
+	t.Helper()
+	owned.Dir = dir + "/functions"
 	w := &world{t: t, dir: dir, bridges: newScripted()}
 	st, err := store.Open(dir+"/store", store.Options{Free: w.free, WatchEvery: 10 * time.Millisecond, RetryMax: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.store = st
-	registry, err := tenants.Open(tenants.Config{Dir: dir + "/functions"}, st)
+	registry, err := tenants.Open(owned, st)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,19 +26,25 @@ type Notice struct {
 	Ended  *EndedBridge // how it ended; nil: it has not
 }
 
-// Notify has to told what becomes of bridges: those of one tenant in order, BridgeEnded last of each. to is called on
+// Notify has to told what becomes of bridges: those of one tenant and Node in order, BridgeEnded last of each. to is called on
 // several goroutines, for which calls wait: it must not block, nor call the fleet. After Remove nothing is told of
 // the tenant's bridges, their end included.
 func (f *Fleet) Notify(to func(Notice)) { f.notify.Store(&to) }
 
 // Measure has Notify's function told at once how each ready bridge of a tenant is.
 func (f *Fleet) Measure(tenant string) {
-	if p, ok := f.pools.Load(tenant); ok {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, b := range slices.Concat(p.bridges(), p.retired) {
-			p.noticeLocked(BridgeMeasured, b)
+	if s, ok := f.shares.Load(tenant); ok {
+		for _, p := range s.all() {
+			p.measure()
 		}
+	}
+}
+
+func (p *Pool) measure() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range slices.Concat(p.bridges(), p.retired) {
+		p.noticeLocked(BridgeMeasured, b)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -37,7 +38,9 @@ func nodeFolder(t *testing.T) (program string) {
 // A tenant's functions may run on several Nodes, each in processes of its own. The tenant's limits hold over all
 // of them, and what is told of the tenant is told of all.
 func TestAModuleRunsOnTheNodeThatItNames(t *testing.T) {
-	f, functions := walled(t, Config{Warm: 0})
+	f, functions := walled(t, Config{})
+	var n notices
+	f.Notify(n.take)
 	const source = `module.exports = () => [process.execPath, require('node:child_process').execFileSync('node', ['-p', 'process.execPath']).toString().trim(),
 		(() => { try { require('node:fs').writeFileSync(process.execPath + '.x', ''); return 'written' } catch (e) { return e.code } })()].join(' ')`
 	plain := moduleIn(t, functions, "acme", source)
@@ -51,6 +54,10 @@ func TestAModuleRunsOnTheNodeThatItNames(t *testing.T) {
 		t.Errorf("the plain one sees %s", got)
 	}
 	check(t, "bridges", len(f.Bridges("acme")), 2)
+	f.Measure("acme")
+	for _, b := range f.Bridges("acme") {
+		check(t, "measured", slices.Contains(n.of(b.PID), "measured running"), true)
+	}
 	pools := f.Pools()
 	if len(pools) != 1 || pools[0].Calls != 2 || pools[0].Bridges[bridgeRunning] != 2 {
 		t.Errorf("pools %+v", pools)
@@ -67,10 +74,13 @@ func TestTheNodesOfATenantShareItsLimits(t *testing.T) {
 	spec := *moduleIn(t, functions, "acme", `module.exports = () => 2`)
 	spec.Node = nodeFolder(t)
 	other := NewModule(spec)
+	check(t, "its bridge is there", invokeAs[int](t, f, other, "[]"), 2) // else the next call would wait for that
 	first := begin(t, f, plain, "1")
-	until(t, "it runs", func() bool { b := f.Bridges("acme"); return len(b) > 0 && b[0].InFlight == 1 })
+	until(t, "it runs", func() bool {
+		return slices.ContainsFunc(f.Bridges("acme"), func(b BridgeInfo) bool { return b.InFlight == 1 })
+	})
 	second := begin(t, f, other, "1")
-	until(t, "it waits", func() bool { return f.pool("acme", other.Node, false).queued.Load() == 1 })
+	check(t, "it waits", f.pool("acme", other.Node, false).queued.Load(), int64(1))
 	nested := newAnswer(t, plain, `["end"]`)
 	nested.Nested = true
 	if err := f.Call("acme", &nested.Call); err != nil {
