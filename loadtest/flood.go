@@ -1,15 +1,19 @@
 package loadtest
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -17,8 +21,9 @@ import (
 )
 
 // Flood measures what a tenant that sends as much as it can does to another one, whose calls are due at a constant
-// rate: alone, beside a flood within a limit of the flooding tenant's (callRate), and beside one without. It goes
-// round by round, in a hub of its own. The flood's clients share the machine, too.
+// rate: alone, beside a flood within a limit of the flooding tenant's (callRate), and beside one without, over HTTP
+// and over WebSockets. It goes round by round, in a hub of its own. Both tenants' clients have a process of their
+// own, and share the machine.
 type Flood struct {
 	Livefn      string        // the livefn program
 	Node        string        // node
@@ -93,40 +98,40 @@ func (l Flood) rounds(ctx context.Context, f *FloodFigures, at, adminKey, key, f
 	loads := []struct {
 		name   string
 		limits map[string]float64 // nil: no flood
+		ws     bool
 	}{
-		{"nothing", nil},
-		{"a flood within its callRate", map[string]float64{"callRate": l.Limit}},
-		{"a flood without a limit", map[string]float64{}},
+		{name: "nothing"},
+		{"a flood within its callRate", map[string]float64{"callRate": l.Limit}, false},
+		{"a flood over HTTP", map[string]float64{}, false},
+		{"a flood over WebSockets", map[string]float64{}, true},
 	}
 	for _, load := range loads {
 		f.Beside = append(f.Beside, &FloodBeside{Load: load.name})
 	}
-	calls := func(key string, s Scenario) Scenario {
-		s.URL, s.Key, s.Function, s.Args, s.Duration, s.WarmUp = at, key, hubFunction, json.RawMessage("[1,2]"), l.Duration, l.Duration/4
-		return s
-	}
-	measured := calls(key, Scenario{Rate: l.Rate, Connections: 16, Expect: json.RawMessage("3")})
-	flood := calls(floodKey, Scenario{Connections: l.Connections})
 	for round := range l.Rounds {
 		fmt.Fprintf(l.Log, "round %d of %d\n", round+1, l.Rounds)
 		alone := 0.0
 		for i, load := range loads {
-			var g errgroup.Group
-			var flooded *Report
+			g, ctx := errgroup.WithContext(ctx)
+			var flooded, report *Report
 			if load.limits != nil {
 				if err := request(ctx, adminKey, http.MethodPut, at+"/v1/admin/tenants/"+floodTenant+"/limits", load.limits, nil); err != nil {
 					return fmt.Errorf("limit the flooding tenant: %w", err)
 				}
+				args := []string{"--connections", strconv.Itoa(l.Connections)}
+				if load.ws {
+					args = append(args, "--ws")
+				}
 				g.Go(func() (err error) {
-					flooded, err = flood.Run(ctx)
+					flooded, err = l.calls(ctx, at, floodKey, args...)
 					return err
 				})
 			}
-			report, err := measured.Run(ctx)
-			if floodErr := g.Wait(); err == nil {
-				err = floodErr
-			}
-			if err != nil {
+			g.Go(func() (err error) {
+				report, err = l.calls(ctx, at, key, "--connections", "16", "--rate", strconv.FormatFloat(l.Rate, 'f', -1, 64), "--expect", "3")
+				return err
+			})
+			if err := g.Wait(); err != nil {
 				return fmt.Errorf("beside %s: %w", load.name, err)
 			}
 			if i == 0 {
@@ -148,6 +153,21 @@ func (l Flood) rounds(ctx context.Context, f *FloodFigures, at, adminKey, key, f
 		b.Low, b.High = slices.Min(b.ratios), slices.Max(b.ratios)
 	}
 	return nil
+}
+
+// calls runs a load in a process of its own.
+func (l Flood) calls(ctx context.Context, at, key string, args ...string) (*Report, error) {
+	args = append([]string{"load", "run", hubFunction, "1", "2", "--json", "--url", at, "--duration", l.Duration.String(), "--warm-up", (l.Duration / 4).String()}, args...)
+	cmd := exec.CommandContext(ctx, l.Livefn, args...) //nolint:gosec // this program
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LIVEFN_KEY=" + key}
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	var r Report
+	if jsonErr := json.Unmarshal(out, &r); jsonErr != nil { // else it fails only as some calls did
+		return nil, fmt.Errorf("%w: %s", errors.Join(err, jsonErr), complaint.Bytes())
+	}
+	return &r, nil
 }
 
 // Whole reports whether every call of the measured tenant was answered.
