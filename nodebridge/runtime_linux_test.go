@@ -71,7 +71,11 @@ func TestAModuleRunsOnTheNodeThatItNames(t *testing.T) {
 func TestTheNodesOfATenantShareItsLimits(t *testing.T) {
 	f, functions := walled(t, Config{Limits: Limits{MinBridges: 1, MaxBridges: 4, MaxConcurrency: 1}})
 	plain := moduleIn(t, functions, "acme", `let end; module.exports = how => how === 'end' ? end() : new Promise(resolve => { end = resolve })`)
-	spec := *moduleIn(t, functions, "acme", `module.exports = () => 2`)
+	spec := *plain
+	spec.Dir = filepath.Join(functions, "acme", "g")
+	if os.Mkdir(spec.Dir, 0o750) != nil || os.WriteFile(filepath.Join(spec.Dir, "index.js"), []byte(`module.exports = () => 2`), 0o640) != nil {
+		t.Fatal("no second function")
+	}
 	spec.Node = nodeFolder(t)
 	other := NewModule(spec)
 	check(t, "its bridge is there", invokeAs[int](t, f, other, "[]"), 2) // else the next call would wait for that
