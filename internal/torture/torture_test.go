@@ -275,6 +275,11 @@ func (x *torturer) work(rough, ctx context.Context, worker int) {
 			case 0:
 				_, _ = x.h.ask(ctx, x.key, "POST", "/v1/executions/"+v.id+"/pause", nil)
 			case 1:
+				if notes { // what waits for an event is let go by a resume, too
+					if s := x.get(ctx, v.id); s.State != "paused" || s.Pause == nil || s.Pause.Reason != "request" {
+						continue
+					}
+				}
 				_, _ = x.h.ask(ctx, x.key, "POST", "/v1/executions/"+v.id+"/resume", nil)
 			case 2:
 				if notes {
